@@ -1,0 +1,1 @@
+"""Entry points: each folder deploys alone, none imports another."""

@@ -1,0 +1,1 @@
+"""What surrounds the functions: the embedded stack and the command line."""

@@ -1,0 +1,1 @@
+"""Embedders: pictures and sentences to unit vectors of one space."""

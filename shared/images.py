@@ -1,0 +1,109 @@
+"""Safe decoding of untrusted pictures. The only module that touches Pillow."""
+
+import io
+import warnings
+from typing import TYPE_CHECKING, Final
+
+from shared.errors import PictureError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_BYTES: Final = 25_000_000
+MAX_PIXELS: Final = 40_000_000
+FORMATS: Final = {
+    "AVIF": "image/avif",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "TIFF": "image/tiff",
+    "WEBP": "image/webp",
+}
+
+
+class Picture:
+    """A decoded picture: upright, opaque, 8-bit RGB, whatever it was before."""
+
+    def __init__(self, rgb: "Image.Image", *, content_type: str) -> None:
+        self._rgb = rgb
+        self.content_type = content_type
+
+    @property
+    def width(self) -> int:
+        """In pixels, after EXIF rotation."""
+        return self._rgb.width
+
+    @property
+    def height(self) -> int:
+        """In pixels, after EXIF rotation."""
+        return self._rgb.height
+
+    def centre_square(self, size: int) -> bytes:
+        """The middle of the picture, `size` x `size` RGB bytes, row by row."""
+        from PIL import Image, ImageOps
+
+        return ImageOps.fit(self._rgb, (size, size), Image.Resampling.BICUBIC).tobytes()
+
+    def padded_square(self, size: int) -> bytes:
+        """The whole picture on a white square, `size` x `size` RGB bytes, row by row."""
+        from PIL import Image, ImageOps
+
+        padded = ImageOps.pad(self._rgb, (size, size), Image.Resampling.BICUBIC, color="white")
+        return padded.tobytes()
+
+
+def decode(data: bytes) -> Picture:
+    """Decode a picture of unknown origin; its content decides, not its name or declared type.
+
+    Raises `PictureError` with the reason: empty, too large, not a picture, truncated, or a decompression bomb
+    (refused from its header, before any pixel is decoded).
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    check_size(len(data))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of what is checked here, or harms nothing
+            opened = Image.open(io.BytesIO(data), formats=list(FORMATS))
+            with opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    size = f"{opened.width} x {opened.height}"
+                    raise PictureError(f"too many pixels: {size}, at most {MAX_PIXELS // 1_000_000} million")
+                return Picture(_upright_rgb(opened), content_type=FORMATS[str(opened.format)])
+    except UnidentifiedImageError as exc:
+        raise PictureError("not a picture: none of " + ", ".join(FORMATS)) from exc
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ArithmeticError,
+    ) as exc:
+        # Pillow's decoders raise all of these on broken files.
+        raise PictureError(f"broken picture: {exc}") from exc
+    except (Image.DecompressionBombError, MemoryError) as exc:
+        raise PictureError("too many pixels to decode") from exc
+
+
+def check_size(size_bytes: int) -> None:
+    """Refuse what need not even be read. Raises `PictureError`."""
+    if size_bytes == 0:
+        raise PictureError("empty: the file has 0 bytes")
+    if size_bytes > MAX_BYTES:
+        raise PictureError(f"too large: {size_bytes} bytes, at most {MAX_BYTES // 1_000_000} MB")
+
+
+def _upright_rgb(opened: "Image.Image") -> "Image.Image":
+    from PIL import Image, ImageOps
+
+    if opened.mode in {"I", "I;16", "I;16B", "I;16L"}:  # 16-bit grey: Pillow would clip, not scale
+        opened = opened.convert("I").point(lambda level: level / 256).convert("L")
+    image = ImageOps.exif_transpose(opened)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")

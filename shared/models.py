@@ -1,0 +1,95 @@
+"""What exists: objects and their events, pictures on record, models, hits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+Vector: TypeAlias = Sequence[float]
+"""A unit vector of a model's space. A plain sequence, so that only some embedders need numpy."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """Where an object lies: its bucket and its name there, as stored (not URL-encoded)."""
+
+    bucket: str
+    name: str
+
+
+class Change(StrEnum):
+    """What an event says of its object. A hint: storage has the last word."""
+
+    WRITTEN = "written"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEvent:
+    """A storage event, decoded. Events come twice, late, out of order or never."""
+
+    ref: ObjectRef
+    change: Change
+    ordering_key: str
+    """Ranks the events of one object, compared as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What storage says of an object that is there."""
+
+    ref: ObjectRef
+    version: str
+    ordering_key: str
+    size_bytes: int
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What the index keeps of a picture beside its vector."""
+
+    stored: StoredObject
+    content_hash: str
+    """sha256 of the bytes, hexadecimal."""
+    content_type: str
+    width: int
+    height: int
+
+
+class Standing(StrEnum):
+    """What the index answers to a record: where the picture stands now."""
+
+    PENDING = "pending"
+    """On record; its vector is awaited."""
+    INDEXED = "indexed"
+    """Searchable: these bytes already have a vector of this model."""
+    OUTDATED = "outdated"
+    """The index knows something newer; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """A vector space. `name` names the weights, not who runs them."""
+
+    name: str
+    dimensions: int
+    similarity_floor: float
+    """Below this cosine a picture does not show what was asked for. Each model has its own."""
+    languages: tuple[str, ...]
+    """BCP 47 codes of the languages whose sentences it understands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A picture that a search found."""
+
+    image_id: int
+    ref: ObjectRef
+    similarity: float
+
+
+def ordering_key(updated_at: datetime) -> str:
+    """The ordering key of a store that dates its versions: fixed width, so that text order is time order."""
+    return updated_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -1,0 +1,76 @@
+"""What the use-cases need from the outside; adapters offer it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from shared.images import Picture
+from shared.models import (
+    EmbeddingModel,
+    Hit,
+    ImageRecord,
+    ObjectEvent,
+    ObjectRef,
+    Standing,
+    StoredObject,
+    Vector,
+)
+
+
+class ObjectStore(Protocol):
+    """A bucket store. Every method raises `Unavailable` when the store does not answer."""
+
+    def head(self, ref: ObjectRef) -> StoredObject | None:
+        """What is stored under this name now; None when nothing is."""
+
+    def read(self, ref: ObjectRef) -> bytes:
+        """The object's bytes. Raises `ObjectGone`."""
+
+    def links(self, refs: Sequence[ObjectRef]) -> list[str | None]:
+        """A link to each object that expires, in order; None for one that is gone."""
+
+
+class Embedder(Protocol):
+    """Texts and pictures to unit vectors of one model.
+
+    Raises `Unavailable` when it cannot be reached, `InputError` for what it can never embed.
+    """
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """The space that the vectors belong to."""
+
+    def embed_texts(self, texts: Sequence[str]) -> list[Vector]:
+        """One unit vector a text, in order, each of `model.dimensions` floats."""
+
+    def embed_pictures(self, pictures: Sequence[Picture]) -> list[Vector]:
+        """One unit vector a picture, in order, each of `model.dimensions` floats."""
+
+
+class ImageIndex(Protocol):
+    """The record of all pictures. Every write may come twice, late or out of order.
+
+    Every method raises `Unavailable` when the database does not answer.
+    """
+
+    def record(self, image: ImageRecord, *, model: str) -> Standing:
+        """Put a picture on record, unless something newer is known; reuse a vector of the same bytes."""
+
+    def store(self, image: ImageRecord, vector: Vector, *, model: str) -> Standing:
+        """Make a recorded picture searchable, unless it has changed since."""
+
+    def fail(self, stored: StoredObject, *, content_hash: str | None, reason: str) -> Standing:
+        """Keep an object that cannot be embedded on record, with the reason."""
+
+    def remove(self, event: ObjectEvent) -> Standing:
+        """Take an object out of the index; events older than its removal change nothing any more."""
+
+
+class ImageSearch(Protocol):
+    """Nearest pictures, with the caller's rights."""
+
+    def nearest(self, vector: Vector, *, model: str, limit: int, caller_token: str) -> list[Hit]:
+        """At most `limit` pictures above the model's floor that the caller may see, best first.
+
+        Raises `AccessDenied` for a caller without rights, `InputError` for a vector that does not fit the
+        model, `Unavailable` when the database does not answer.
+        """
