@@ -1,7 +1,7 @@
 """Safe decoding of untrusted pictures. The only module that touches Pillow."""
 
 import io
-import warnings
+import struct
 from typing import TYPE_CHECKING, Final
 
 from shared.errors import PictureError
@@ -20,6 +20,20 @@ FORMATS: Final = {
     "TIFF": "image/tiff",
     "WEBP": "image/webp",
 }
+
+_BROKEN: Final = (
+    # Pillow's decoders raise all of these on broken files.
+    ArithmeticError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 class Picture:
@@ -52,6 +66,14 @@ class Picture:
         padded = ImageOps.pad(self._rgb, (size, size), Image.Resampling.BICUBIC, color="white")
         return padded.tobytes()
 
+    def thumbnail(self, longest_px: int) -> bytes:
+        """The whole picture as a WebP without metadata, no side longer than `longest_px`."""
+        small = self._rgb.copy()
+        small.thumbnail((longest_px, longest_px))
+        buffer = io.BytesIO()
+        small.save(buffer, "WEBP")
+        return buffer.getvalue()
+
 
 def decode(data: bytes) -> Picture:
     """Decode a picture of unknown origin; its content decides, not its name or declared type.
@@ -63,27 +85,14 @@ def decode(data: bytes) -> Picture:
 
     check_size(len(data))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what is checked here, or harms nothing
-            opened = Image.open(io.BytesIO(data), formats=list(FORMATS))
-            with opened:
-                if opened.width * opened.height > MAX_PIXELS:
-                    size = f"{opened.width} x {opened.height}"
-                    raise PictureError(f"too many pixels: {size}, at most {MAX_PIXELS // 1_000_000} million")
-                return Picture(_upright_rgb(opened), content_type=FORMATS[str(opened.format)])
+        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                size = f"{opened.width} x {opened.height}"
+                raise PictureError(f"too many pixels: {size}, at most {MAX_PIXELS // 1_000_000} million")
+            return Picture(_upright_rgb(opened), content_type=FORMATS[str(opened.format)])
     except UnidentifiedImageError as exc:
         raise PictureError("not a picture: none of " + ", ".join(FORMATS)) from exc
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ArithmeticError,
-    ) as exc:
-        # Pillow's decoders raise all of these on broken files.
+    except _BROKEN as exc:
         raise PictureError(f"broken picture: {exc}") from exc
     except (Image.DecompressionBombError, MemoryError) as exc:
         raise PictureError("too many pixels to decode") from exc

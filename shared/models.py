@@ -59,12 +59,16 @@ class ImageRecord:
 
 
 class Standing(StrEnum):
-    """What the index answers to a record: where the picture stands now."""
+    """Where a picture stands, as the index answers to every write."""
 
     PENDING = "pending"
     """On record; its vector is awaited."""
     INDEXED = "indexed"
-    """Searchable: these bytes already have a vector of this model."""
+    """Searchable."""
+    FAILED = "failed"
+    """On record with the reason why it cannot be embedded."""
+    DELETED = "deleted"
+    """Gone, with a tombstone that older events cannot bring back."""
     OUTDATED = "outdated"
     """The index knows something newer; nothing was changed."""
 

@@ -1,0 +1,1 @@
+"""A storage event comes in, the index follows it."""

@@ -1,0 +1,1 @@
+"""A sentence comes in, the pictures that show it go out."""

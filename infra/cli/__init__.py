@@ -1,0 +1,41 @@
+"""The command line `pixseek`."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from infra.cli import demo, index, search, serve, status
+from infra.cli.connection import NotRunningError
+from infra.local.processes import StackError
+
+app = typer.Typer(
+    help="Find pictures by what they show.\n\n"
+    "Start with `pixseek demo`. Or keep a stack running with `pixseek serve`, and in another terminal "
+    "`pixseek index ~/Pictures`, then `pixseek search 'a dog on a beach'`.\n\n"
+    "Exit codes: 0 done, 1 failed or some pictures failed, 2 wrong usage, 3 nothing is running.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command()(serve.serve)
+app.command()(demo.demo)
+app.command()(index.index)
+app.command()(search.search)
+app.command()(status.status)
+
+
+def main() -> None:
+    """Run the command line; an error that we raise on purpose is one message, not a traceback."""
+    try:
+        app()
+    except NotRunningError as exc:
+        _complain(exc)
+        sys.exit(3)
+    except StackError as exc:
+        _complain(exc)
+        sys.exit(1)
+
+
+def _complain(error: Exception) -> None:
+    Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)

@@ -1,0 +1,54 @@
+# `make demo` and `make test` are all that a newcomer needs; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check test-all eval format clean
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
+export UV_PYTHON_DOWNLOADS := never
+
+READY := .venv/.ready
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## photographs in, sentences find them; PHOTOS=DIR takes a folder of your own
+	@.venv/bin/pixseek demo
+
+serve: $(READY) ## keep the stack running until Ctrl-C
+	@.venv/bin/pixseek serve
+
+test: $(READY) ## unit and integration tests; needs pip only
+	@.venv/bin/pytest
+
+check: $(READY) ## format, lint, types, import rule
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+
+test-all: $(READY) ## what needs more than pip: Debian's photographs and WordNet
+	@.venv/bin/pytest tests/system
+
+eval: $(READY) ## hit@1 and MRR of the offline embedder, into build/bench/eval.json
+	@.venv/bin/python -m benchmarks.eval
+
+format: $(READY) ## format and mend what can be mended
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+clean: ## remove the environment, the caches and the embedded stack's data
+	rm -rf .venv .uv .pixseek build
+
+# uv has an environment of its own: it would remove itself from the project's.
+.uv/bin/uv:
+	@echo "setting up: uv $(UV_VERSION)"
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(READY): .uv/bin/uv pyproject.toml uv.lock
+	@echo "setting up: packages from uv.lock"
+	@.uv/bin/uv sync --quiet --frozen --all-extras --python $(PYTHON)
+	@touch $@

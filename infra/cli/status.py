@@ -1,0 +1,55 @@
+"""`pixseek status`: what the index holds, and what failed."""
+
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.table import Table
+from typing_extensions import TypedDict
+
+from infra.cli.connection import Project
+
+_FAILURES_SHOWN = 20
+
+
+class _Count(TypedDict):
+    state: str
+    images: int
+
+
+class _Model(TypedDict):
+    name: str
+    dimensions: int
+    similarity_floor: float
+    languages: list[str]
+    state: str
+    vectors: int
+
+
+class _Failure(TypedDict):
+    bucket: str
+    image: str
+    reason: str
+    updated_at: str
+
+
+def status() -> None:
+    """Show where the pictures stand, which model is active, and why some pictures failed."""
+    console = Console()
+    project = Project.current()
+    counts = project.rows(TypeAdapter(list[_Count]), "index_counts_v1")
+    models = project.rows(TypeAdapter(list[_Model]), "list_models_v1")
+    failures = project.rows(TypeAdapter(list[_Failure]), "failed_images_v1", match_count=_FAILURES_SHOWN)
+    console.print(f"project   {project.connection.supabase_url}", highlight=False)
+    console.print(f"search    {project.connection.search_url}/search", highlight=False)
+    stands = ", ".join(f"{count['images']} {count['state']}" for count in counts)
+    console.print(f"pictures  {stands or 'none yet'}", highlight=False)
+    for model in models:
+        console.print(
+            f"model     {model['name']} ({model['state']}): {model['vectors']} vectors of "
+            f"{model['dimensions']}, floor {model['similarity_floor']}",
+            highlight=False,
+        )
+    if failures:
+        table = Table("picture", "why it cannot be searched", title="failed", title_justify="left")
+        for failure in failures:
+            table.add_row(f"{failure['bucket']}/{failure['image']}", failure["reason"])
+        console.print(table)

@@ -1,0 +1,141 @@
+"""The embedded stack: Postgres, the gateway and the real functions, up and down in order."""
+
+import os
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import fasteners
+import httpx
+
+from infra.local.home import ROOT, Connection, Home, Keys, Ports, default_home
+from infra.local.migrations import migrate
+from infra.local.postgres import Postgres
+from infra.local.processes import Servers, StackError
+from shared.embedding.offline import MODEL
+from supabase import create_client
+
+DEFAULT_PORT = 54321
+_READY_S = 60.0
+
+
+class Stack:
+    """A running embedded stack, as a context manager. Raises `StackError` with what to do."""
+
+    def __init__(self, home: Path | None = None, base_port: int | None = None) -> None:
+        self._home = Home(home or default_home())
+        self._ports = Ports.from_base(base_port or int(os.environ.get("PIXSEEK_PORT") or DEFAULT_PORT))
+        self._servers = Servers(self._home.processes, self._home.logs)
+        self._closing = ExitStack()
+        self.connection: Connection
+
+    def __enter__(self) -> "Stack":
+        with ExitStack() as starting:
+            self._start(starting)
+            self._closing = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    def check(self) -> None:
+        """Raises `StackError` when any part of the stack has ended."""
+        self._servers.check()
+        self._postgres.check()
+
+    def _start(self, closing: ExitStack) -> None:
+        self._home.prepare()
+        self._lock(closing)
+        self._servers.reap()
+        for port in (self._ports.gateway, self._ports.search, self._ports.index):
+            _check_port(port)
+        keys = self._home.keys()
+        self._postgres = closing.enter_context(Postgres(self._home.pgdata))
+        migrate(self._postgres.dsn("postgres"), ROOT / "supabase" / "migrations")
+        closing.callback(self._servers.stop)
+        self._start_gateway(keys)
+        closing.callback(self._home.withdraw)
+        self.connection = self._home.announce(self._ports)
+        create_client(self.connection.supabase_url, keys.service_role_key).rpc(
+            "create_model_v1",
+            {
+                "model_name": MODEL.name,
+                "model_dimensions": MODEL.dimensions,
+                "model_similarity_floor": MODEL.similarity_floor,
+                "model_languages": list(MODEL.languages),
+            },
+        ).execute()
+        self._start_functions(keys)
+
+    def _lock(self, closing: ExitStack) -> None:
+        """The operating system frees the lock when its holder dies, however it dies."""
+        lock = fasteners.InterProcessLock(self._home.lock)
+        if not lock.acquire(blocking=False):
+            raise StackError(
+                f"a stack is already running in {self._home.path}. Stop it with Ctrl-C where it runs, "
+                "or start another: PIXSEEK_HOME=<folder> PIXSEEK_PORT=<port>."
+            )
+        closing.callback(lock.release)
+
+    def _start_gateway(self, keys: Keys) -> None:
+        self._servers.start(
+            "gateway",
+            ["infra.local.gateway"],
+            {
+                "GATEWAY_PORT": str(self._ports.gateway),
+                "GATEWAY_DSN_AUTHENTICATOR": self._postgres.dsn("authenticator"),
+                "GATEWAY_DSN_STORAGE": self._postgres.dsn("supabase_storage_admin"),
+                "GATEWAY_JWT_SECRET": keys.jwt_secret,
+                "GATEWAY_FILES_DIR": str(self._home.files),
+                "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{self._ports.index}/",
+                "GATEWAY_WEBHOOK_SECRET": keys.webhook_secret,
+            },
+        )
+        self._wait_until_answers(f"http://127.0.0.1:{self._ports.gateway}/health")
+
+    def _start_functions(self, keys: Keys) -> None:
+        environment = {
+            "SUPABASE_URL": self.connection.supabase_url,
+            "SUPABASE_ANON_KEY": keys.anon_key,
+            "SUPABASE_SERVICE_ROLE_KEY": keys.service_role_key,
+            "WEBHOOK_SECRET": keys.webhook_secret,
+            "EMBEDDER": "offline",
+        }
+        for name, target, port in (
+            ("search_images", "search_images", self._ports.search),
+            ("index_image", "index_supabase_webhook", self._ports.index),
+        ):
+            source = f"functions/{name}/gcp.py"
+            arguments = ["functions_framework", f"--source={source}", f"--target={target}"]
+            self._servers.start(name, [*arguments, "--host=127.0.0.1", f"--port={port}"], environment)
+        for port in (self._ports.search, self._ports.index):
+            self._wait_until_answers(f"http://127.0.0.1:{port}/")
+
+    def _wait_until_answers(self, url: str) -> None:
+        """Any answer will do: a refusal is an answer."""
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            self._servers.check()
+            try:
+                httpx.get(url, timeout=_READY_S)
+            except httpx.TransportError:
+                time.sleep(0.05)
+            else:
+                return
+        raise StackError(f"{url} did not answer within {_READY_S:.0f} s; the logs are in {self._home.logs}")
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as exc:
+            raise StackError(
+                f"port {port} of 127.0.0.1 is taken (by another stack, or by `supabase start`?). "
+                "Choose another: PIXSEEK_PORT=55321."
+            ) from exc

@@ -1,0 +1,60 @@
+"""Make the index follow the bucket, one event at a time."""
+
+import hashlib
+from dataclasses import dataclass
+
+from shared import images
+from shared.errors import InputError, ObjectGone
+from shared.images import Picture
+from shared.models import ImageRecord, ObjectEvent, Standing, StoredObject
+from shared.ports import Embedder, ImageIndex, ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an event's object."""
+
+    standing: Standing
+    reason: str | None = None
+    """Why it failed."""
+    embedded: bool = False
+    """Whether a model was called for it."""
+
+
+def apply(event: ObjectEvent, *, store: ObjectStore, embedder: Embedder, index: ImageIndex) -> Outcome:
+    """Make the index reflect one event. Safe to repeat: events arrive at least once.
+
+    Storage is asked what is there now; the event says only where to look. An object that can never be
+    embedded is kept on record with the reason. Raises `Unavailable` for what is worth another try.
+    """
+    stored = store.head(event.ref)
+    if stored is None:
+        return Outcome(index.remove(event))
+    content_hash = None
+    try:
+        images.check_size(stored.size_bytes)
+        data = store.read(event.ref)
+        content_hash = hashlib.sha256(data).hexdigest()
+        return _index(images.decode(data), stored, content_hash, embedder=embedder, index=index)
+    except ObjectGone:
+        return Outcome(index.remove(event))
+    except InputError as exc:
+        reason = _printable(str(exc))
+        return Outcome(index.fail(stored, content_hash=content_hash, reason=reason), reason=reason)
+
+
+def _index(
+    picture: Picture, stored: StoredObject, content_hash: str, *, embedder: Embedder, index: ImageIndex
+) -> Outcome:
+    image = ImageRecord(stored, content_hash, picture.content_type, picture.width, picture.height)
+    model = embedder.model.name
+    standing = index.record(image, model=model)
+    if standing is not Standing.PENDING:
+        return Outcome(standing)
+    [vector] = embedder.embed_pictures([picture])
+    return Outcome(index.store(image, vector, model=model), embedded=True)
+
+
+def _printable(reason: str) -> str:
+    """A decoder may quote the broken bytes; the record takes text."""
+    return "".join(character for character in reason if character.isprintable())[:500]

@@ -1,0 +1,76 @@
+"""What callers are told."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import TypedDict
+
+from shared.errors import (
+    AccessDenied,
+    InputError,
+    PixseekError,
+    SettingsError,
+    Unavailable,
+)
+from shared.models import Hit
+
+_STATUS: dict[type[PixseekError], HTTPStatus] = {
+    AccessDenied: HTTPStatus.UNAUTHORIZED,
+    InputError: HTTPStatus.BAD_REQUEST,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    SettingsError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+class Result(TypedDict):
+    """A picture that was found."""
+
+    id: int
+    image: str
+    similarity: float
+    url: str | None
+
+
+class SearchReply(TypedDict):
+    """The answer of `GET /search`, best first."""
+
+    results: list[Result]
+    model: str
+    took_ms: float
+
+
+class Problem(TypedDict):
+    """An error, in the form of RFC 9457."""
+
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+def search_reply(
+    hits: Sequence[Hit], links: Sequence[str | None], *, model: str, took_ms: float
+) -> SearchReply:
+    """Hits and their links, in the same order."""
+    return SearchReply(
+        results=[
+            Result(id=hit.image_id, image=hit.ref.name, similarity=hit.similarity, url=link)
+            for hit, link in zip(hits, links, strict=True)
+        ],
+        model=model,
+        took_ms=round(took_ms, 1),
+    )
+
+
+def status_of(error: PixseekError) -> HTTPStatus:
+    """The HTTP status of an error: that of the nearest class in the table."""
+    known = [_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS]
+    return known[0] if known else HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def problem(status: HTTPStatus, detail: str, *, request_id: str) -> Problem:
+    """An error reply. From 500 on the caller gets the request id to quote, and no detail."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        detail = "The cause is in the log, under the request id."
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            detail = "Something that the search needs does not answer. Try again in a moment."
+    return Problem(title=status.phrase, status=int(status), detail=detail, request_id=request_id)

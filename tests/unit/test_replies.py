@@ -1,0 +1,52 @@
+from http import HTTPStatus
+
+import pytest
+
+from shared.errors import (
+    AccessDenied,
+    InputError,
+    ObjectGone,
+    PictureError,
+    PixseekError,
+    SettingsError,
+    Unavailable,
+)
+from shared.models import Hit, ObjectRef
+from shared.replies import problem, search_reply, status_of
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("x"), HTTPStatus.BAD_REQUEST),
+        (PictureError("x"), HTTPStatus.BAD_REQUEST),
+        (AccessDenied("x"), HTTPStatus.UNAUTHORIZED),
+        (Unavailable("x"), HTTPStatus.SERVICE_UNAVAILABLE),
+        (SettingsError("x"), HTTPStatus.INTERNAL_SERVER_ERROR),
+        (ObjectGone("x"), HTTPStatus.INTERNAL_SERVER_ERROR),
+    ],
+)
+def test_every_error_has_its_status(error: PixseekError, status: HTTPStatus) -> None:
+    assert status_of(error) == status
+
+
+def test_a_server_error_tells_the_request_id_and_no_detail() -> None:
+    reply = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the password is hunter2", request_id="r1")
+
+    assert reply["request_id"] == "r1"
+    assert "hunter2" not in str(reply)
+
+
+def test_a_reply_pairs_hits_with_their_links() -> None:
+    hits = [Hit(1, ObjectRef("photos", "a.jpg"), 0.5), Hit(2, ObjectRef("photos", "b.jpg"), 0.25)]
+
+    reply = search_reply(hits, ["https://a", None], model="m", took_ms=1.23)
+
+    assert reply == {
+        "results": [
+            {"id": 1, "image": "a.jpg", "similarity": 0.5, "url": "https://a"},
+            {"id": 2, "image": "b.jpg", "similarity": 0.25, "url": None},
+        ],
+        "model": "m",
+        "took_ms": 1.2,
+    }
