@@ -42,6 +42,15 @@ class Stack:
     ) -> None:
         self._closing.close()
 
+    @property
+    def index_url(self) -> str:
+        """Where storage events go."""
+        return f"http://127.0.0.1:{self._ports.index}/"
+
+    def dsn(self, role: str) -> str:
+        """How a driver connects to the stack's Postgres under a role."""
+        return self._postgres.dsn(role)
+
     def check(self) -> None:
         """Raises `StackError` when any part of the stack has ended."""
         self._servers.check()
@@ -91,7 +100,7 @@ class Stack:
                 "GATEWAY_DSN_STORAGE": self._postgres.dsn("supabase_storage_admin"),
                 "GATEWAY_JWT_SECRET": keys.jwt_secret,
                 "GATEWAY_FILES_DIR": str(self._home.files),
-                "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{self._ports.index}/",
+                "GATEWAY_WEBHOOK_URL": self.index_url,
                 "GATEWAY_WEBHOOK_SECRET": keys.webhook_secret,
             },
         )

@@ -1,0 +1,151 @@
+"""One embedded stack for all integration tests, made of real processes."""
+
+import io
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import jwt
+import psycopg
+import pytest
+from PIL import Image
+from supabase import Client
+
+from infra import photographs
+from infra.cli import pictures
+from infra.cli.connection import Project
+from infra.local.home import Home, Keys
+from infra.local.stack import Stack
+
+_SETTLE_S = 30.0
+
+
+def free_base_port() -> int:
+    """A port that is free together with the two that the functions take."""
+    with socket.socket() as gateway, socket.socket() as search, socket.socket() as index:
+        gateway.bind(("127.0.0.1", 0))
+        base: int = gateway.getsockname()[1]
+        try:
+            search.bind(("127.0.0.1", base + 10))
+            index.bind(("127.0.0.1", base + 11))
+        except OSError:
+            return free_base_port()
+        return base
+
+
+def picture_bytes(colour: tuple[int, int, int], size: tuple[int, int] = (64, 64)) -> bytes:
+    """A PNG of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home(tmp_path_factory.mktemp("stack"))
+
+
+@pytest.fixture(scope="session")
+def stack(home: Home) -> Iterator[Stack]:
+    with Stack(home.path, free_base_port()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def project(stack: Stack) -> Project:
+    return Project(stack.connection)
+
+
+@pytest.fixture(scope="session")
+def client(project: Project) -> Client:
+    return project.client
+
+
+@pytest.fixture(scope="session")
+def keys(home: Home, stack: Stack) -> Keys:  # noqa: ARG001 -- the stack makes the keys
+    return home.keys()
+
+
+@pytest.fixture
+def sql(stack: Stack) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(stack.dsn("supabase_admin"), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def bucket(client: Client) -> str:
+    """A bucket of the test's own."""
+    name = f"test-{uuid4().hex[:12]}"
+    client.storage.create_bucket(name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def packaged(project: Project) -> dict[str, Path]:
+    """The packaged photographs, indexed: name in bucket `photos` → file."""
+    found = {photograph.name: photograph.path for photograph in photographs.packaged()}
+    failures = pictures.upload_and_wait(project, "photos", pictures.named(found.items()), lambda _: None)
+    assert not failures
+    return found
+
+
+@pytest.fixture(scope="session")
+def state_of(client: Client) -> Callable[[str, str], dict[str, str | None] | None]:
+    def state(bucket: str, name: str) -> dict[str, str | None] | None:
+        arguments = {"bucket_name": bucket, "object_names": [name]}
+        rows = client.rpc("image_states_v1", arguments).execute().data
+        return next(iter(rows), None)
+
+    return state
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[[Callable[[], object]], None]:
+    """Wait until something holds."""
+
+    def wait(holds: Callable[[], object]) -> None:
+        deadline = time.monotonic() + _SETTLE_S
+        while not holds():
+            assert time.monotonic() < deadline, "it never came to hold"
+            time.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def ask(project: Project) -> Callable[..., httpx.Response]:
+    """Call the search function over HTTP, with the service key unless another is given."""
+
+    def get(token: str | None = project.connection.service_role_key, **parameters: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        url = f"{project.connection.search_url}/search"
+        return httpx.get(url, params=parameters, headers=headers, timeout=60)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def user_token(keys: Keys) -> Callable[[str], str]:
+    """An access token of a signed-in user."""
+
+    def token(user_id: str) -> str:
+        claims = {"sub": user_id, "role": "authenticated", "aud": "authenticated", "exp": time.time() + 600}
+        return jwt.encode(claims, keys.jwt_secret, algorithm="HS256")
+
+    return token
+
+
+@pytest.fixture
+def outcomes(home: Home) -> Callable[[str], list[dict[str, object]]]:
+    """What the index function has logged of an object."""
+
+    def logged(name: str) -> list[dict[str, object]]:
+        lines = (home.logs / "index_image.log").read_text().splitlines()
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        return [entry for entry in entries if entry.get("name") == name]
+
+    return logged

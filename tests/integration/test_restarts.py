@@ -1,0 +1,159 @@
+"""kill -9 of any process of the stack, then start again: nothing lost, no stale lock, no orphan."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.cli import pictures
+from infra.cli.connection import Project
+from infra.local.home import Home
+from tests.integration.conftest import free_base_port, picture_bytes
+
+_PATIENCE_S = 60.0
+_SERVE = [sys.executable, "-c", "from infra.cli import main; main()", "serve"]
+
+
+class Served:
+    """A `pixseek serve` of the test's own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = Home(home)
+        self.environment = {
+            **os.environ,
+            "PIXSEEK_HOME": str(home),
+            "PIXSEEK_PORT": str(free_base_port()),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.process: subprocess.Popen[str]
+
+    def start(self) -> Project:
+        self.process = subprocess.Popen(
+            _SERVE,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        shown = ""
+        while "Ctrl-C stops it" not in shown:
+            line = self.process.stdout.readline()
+            assert line, f"it ended: {shown}"
+            shown += line
+        connection = self.home.connection()
+        assert connection is not None
+        return Project(connection)
+
+    def family(self) -> dict[str, psutil.Process]:
+        """Every process of the stack by name: those of the record, the postmaster, and serve itself."""
+        record = json.loads(self.home.processes.read_text())
+        names = ["gateway", "search_images", "index_image"]
+        family = {name: psutil.Process(entry["pid"]) for name, entry in zip(names, record, strict=True)}
+        postmaster = int((self.home.pgdata / "postmaster.pid").read_text().split()[0])
+        return {**family, "postgres": psutil.Process(postmaster), "serve": psutil.Process(self.process.pid)}
+
+    def finish(self) -> str:
+        output, _ = self.process.communicate(timeout=_PATIENCE_S)
+        return output
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.finish()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    served = Served(tmp_path / "home")
+    yield served
+    if served.process.poll() is None:
+        served.stop()
+
+
+def _drawn(numbers: range, folder: Path) -> list[pictures.LocalPicture]:
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        (folder / f"{number}.png").write_bytes(picture_bytes((number, 0, 255 - number)))
+    return pictures.find([folder])
+
+
+@pytest.mark.parametrize("victim", ["gateway", "search_images", "index_image", "postgres", "serve"])
+def test_a_killed_process_costs_nothing_but_a_restart(victim: str, served: Served, tmp_path: Path) -> None:
+    project = served.start()
+    first = _drawn(range(5), tmp_path / "a")
+    pictures.upload_and_wait(project, "photos", first, lambda _: None)
+    project.client.storage.from_("photos").upload("unindexed.png", picture_bytes((200, 200, 0)))
+    family = served.family()
+    everyone = [
+        process for parent in family.values() for process in (parent, *parent.children(recursive=True))
+    ]
+
+    family[victim].kill()
+    output = served.finish()
+
+    project = served.start()
+    rows = project.client.rpc(
+        "image_states_v1", {"bucket_name": "photos", "object_names": [p.name for p in first]}
+    )
+    assert [row["state"] for row in rows.execute().data] == ["indexed"] * 5
+    failures = pictures.upload_and_wait(project, "photos", first, lambda _: None)
+    assert failures == {}
+    _wait_until_indexed(project, "unindexed.png")
+    assert [process for process in everyone if process.is_running() and process.status() != "zombie"] == []
+    assert ("error:" in output) == (victim != "serve")
+
+
+def _wait_until_indexed(project: Project, name: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    arguments = {"bucket_name": "photos", "object_names": [name]}
+    while not any(
+        r["state"] == "indexed" for r in project.client.rpc("image_states_v1", arguments).execute().data
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_ctrl_c_stops_everything_and_the_data_survives(served: Served, tmp_path: Path) -> None:
+    project = served.start()
+    found = _drawn(range(2), tmp_path / "a")
+    pictures.upload_and_wait(project, "photos", found, lambda _: None)
+    everyone = [
+        process
+        for parent in served.family().values()
+        for process in (parent, *parent.children(recursive=True))
+    ]
+
+    served.stop()
+
+    assert served.process.returncode == 0
+    assert [process for process in everyone if process.is_running() and process.status() != "zombie"] == []
+    project = served.start()
+    assert project.client.storage.from_("photos").download(found[0].name) == found[0].path.read_bytes()
+
+
+def test_a_second_stack_in_the_same_folder_is_refused(served: Served) -> None:
+    served.start()
+
+    second = subprocess.run(_SERVE, env=served.environment, capture_output=True, text=True, check=False)
+
+    assert second.returncode == 1
+    assert "already running" in second.stderr
+
+
+def test_a_port_that_is_taken_is_named(served: Served, tmp_path: Path) -> None:
+    served.start()
+    environment = {**served.environment, "PIXSEEK_HOME": str(tmp_path / "other")}
+
+    second = subprocess.run(_SERVE, env=environment, capture_output=True, text=True, check=False)
+
+    assert second.returncode == 1
+    assert f"port {environment['PIXSEEK_PORT']}" in second.stderr
+    assert "PIXSEEK_PORT=" in second.stderr

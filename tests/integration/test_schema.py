@@ -1,0 +1,127 @@
+"""What the migrations leave behind, read from the catalogue."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from infra.local.home import ROOT
+from infra.local.migrations import migrate
+from infra.local.postgres import Postgres
+
+
+def _rows(sql: psycopg.Connection, query: str) -> list[tuple[object, ...]]:
+    return sql.execute(query.encode()).fetchall()
+
+
+def test_every_migration_is_recorded_as_the_supabase_cli_does(sql: psycopg.Connection) -> None:
+    files = sorted((ROOT / "supabase" / "migrations").glob("*.sql"))
+
+    recorded = _rows(sql, "select version, name from supabase_migrations.schema_migrations order by version")
+
+    assert recorded == [tuple(path.stem.split("_", 1)) for path in files]
+
+
+def test_every_function_has_a_fixed_search_path(sql: psycopg.Connection) -> None:
+    loose = _rows(
+        sql,
+        """
+        select p.oid::regprocedure::text, p.proconfig from pg_proc p
+        where p.pronamespace in ('public'::regnamespace, 'pixseek'::regnamespace)
+          and not coalesce(p.proconfig, '{}') && array['search_path=""', 'search_path=pg_catalog, extensions']
+        """,
+    )
+
+    assert loose == []
+
+
+def test_every_table_has_row_level_security(sql: psycopg.Connection) -> None:
+    tables = _rows(
+        sql,
+        """
+        select relname, relrowsecurity from pg_class
+        where relnamespace = 'pixseek'::regnamespace and relkind in ('r', 'p')
+        """,
+    )
+
+    assert {"models", "images", "vectors", "vectors_1"} <= {name for name, _ in tables}
+    assert [name for name, guarded in tables if not guarded] == []
+
+
+@pytest.mark.parametrize("role", ["anon", "public"])
+def test_nothing_of_ours_is_open_to(role: str, sql: psycopg.Connection) -> None:
+    open_to_role = _rows(
+        sql,
+        f"""
+        select c.oid::regclass::text from pg_class c
+        where c.relnamespace = 'pixseek'::regnamespace and c.relkind in ('r', 'p')
+          and has_table_privilege('{role}', c.oid, 'select, insert, update, delete')
+        union all
+        select p.oid::regprocedure::text from pg_proc p
+        where p.pronamespace in ('public'::regnamespace, 'pixseek'::regnamespace)
+          and has_function_privilege('{role}', p.oid, 'execute')
+        union all
+        select 'schema pixseek' where has_schema_privilege('{role}', 'pixseek', 'usage')
+        """,
+    )
+
+    assert open_to_role == []
+
+
+def test_signed_in_users_may_search_and_nothing_else(sql: psycopg.Connection) -> None:
+    functions = _rows(
+        sql,
+        """
+        select p.proname from pg_proc p
+        where p.pronamespace = 'public'::regnamespace
+          and has_function_privilege('authenticated', p.oid, 'execute')
+        order by p.proname
+        """,
+    )
+
+    assert functions == [("match_images",), ("search_images_v1",)]
+
+
+def test_the_owner_of_the_tables_is_no_superuser(sql: psycopg.Connection) -> None:
+    owners = _rows(
+        sql,
+        """
+        select distinct r.rolname, r.rolsuper from pg_class c join pg_roles r on r.oid = c.relowner
+        where c.relnamespace = 'pixseek'::regnamespace
+        """,
+    )
+
+    assert owners == [("postgres", False)]
+
+
+def test_a_search_uses_the_index(sql: psycopg.Connection) -> None:
+    """On tables of any size, with a sequential scan ruled out: the query must have the index's own form."""
+    with sql.transaction(force_rollback=True):
+        sql.execute("set local enable_seqscan = off")
+        sql.execute("set local enable_sort = off")
+        sql.execute("load 'auto_explain'")
+        sql.execute("set local auto_explain.log_min_duration = 0")
+        sql.execute("set local auto_explain.log_nested_statements = on")
+        sql.execute("set local client_min_messages = log")
+        notices: list[str] = []
+        sql.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+
+        sql.execute("select * from match_images(array_fill(1, array[512])::extensions.vector, 0, 5)")
+
+    assert any("vectors_1_embedding_idx" in notice for notice in notices)
+
+
+def test_migrations_apply_from_empty_where_pgvector_lies_in_public(tmp_path: Path) -> None:
+    with Postgres(tmp_path / "pgdata") as postgres:
+        with psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as sql:
+            sql.execute("alter extension vector set schema public")
+
+        applied = migrate(postgres.dsn("postgres"), ROOT / "supabase" / "migrations")
+
+        with psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as sql:
+            sql.execute("select public.create_model_v1('m', 512, 0.2)")
+            rows = sql.execute(
+                "select * from public.match_images(array_fill(1, array[512])::vector, 0, 5)"
+            ).fetchall()
+    assert len(applied) == 5
+    assert rows == []
