@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TypedDict
+
+from pydantic import BaseModel, ConfigDict
 
 from shared.errors import (
     AccessDenied,
@@ -21,7 +22,11 @@ _STATUS: dict[type[PixseekError], HTTPStatus] = {
 }
 
 
-class Result(TypedDict):
+class _Reply(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Result(_Reply):
     """A picture that was found."""
 
     id: int
@@ -30,7 +35,7 @@ class Result(TypedDict):
     url: str | None
 
 
-class SearchReply(TypedDict):
+class SearchReply(_Reply):
     """The answer of `GET /search`, best first."""
 
     results: list[Result]
@@ -38,7 +43,7 @@ class SearchReply(TypedDict):
     took_ms: float
 
 
-class Problem(TypedDict):
+class Problem(_Reply):
     """An error, in the form of RFC 9457."""
 
     title: str

@@ -31,7 +31,7 @@ def index_supabase_webhook(request: flask.Request) -> tuple[dict[str, str], int]
             log_outcome(
                 "image_indexed",
                 bucket=event.ref.bucket,
-                name=event.ref.name,
+                image=event.ref.name,
                 standing=outcome.standing,
                 reason=outcome.reason,
                 embedded=outcome.embedded,

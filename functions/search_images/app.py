@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from shared import replies, searching
 from shared.errors import AccessDenied, PixseekError
 from shared.queries import SearchQuery
-from shared.replies import Problem, SearchReply
+from shared.replies import SearchReply
 from shared.telemetry import log_failure, log_outcome
 from shared.wiring import load_adapters
 
@@ -47,7 +47,7 @@ def search(query: Annotated[SearchQuery, Query()]) -> Response[SearchReply]:
 
 
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator] # by Powertools
-def _refuse_query(error: RequestValidationError) -> Response[Problem]:
+def _refuse_query(error: RequestValidationError) -> Response[str]:
     wrong = [
         f"{detail['loc'][-1]}: {detail['msg'].removeprefix('Value error, ')}" for detail in error.errors()
     ]
@@ -55,21 +55,21 @@ def _refuse_query(error: RequestValidationError) -> Response[Problem]:
 
 
 @app.exception_handler(PixseekError)  # type: ignore[untyped-decorator] # by Powertools
-def _refuse(error: PixseekError) -> Response[Problem]:
+def _refuse(error: PixseekError) -> Response[str]:
     log_failure("search_failed", error, request_id=_request_id())
     return _problem(replies.status_of(error), str(error))
 
 
 @app.not_found
-def _refuse_path(_: Exception) -> Response[Problem]:
+def _refuse_path(_: Exception) -> Response[str]:
     return _problem(HTTPStatus.NOT_FOUND, "Nothing is here. Search with GET /search?q=a dog on a beach")
 
 
-def _problem(status: HTTPStatus, detail: str) -> Response[Problem]:
+def _problem(status: HTTPStatus, detail: str) -> Response[str]:
     return Response(
         status_code=status,
         content_type="application/problem+json",
-        body=replies.problem(status, detail, request_id=_request_id()),
+        body=replies.problem(status, detail, request_id=_request_id()).model_dump_json(),
     )
 
 

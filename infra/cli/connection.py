@@ -9,7 +9,7 @@ from postgrest import APIError
 from pydantic import TypeAdapter
 from supabase import Client, ClientOptions, create_client
 
-from infra.local.home import Connection, default_home
+from infra.local.home import Connection, Home, default_home
 from shared.replies import Problem, SearchReply
 
 _Rows = TypeVar("_Rows")
@@ -34,7 +34,7 @@ class Project:
     @classmethod
     def current(cls) -> "Project":
         """The project of the environment, else the local stack that runs. Raises `NotRunningError`."""
-        connection = _from_environment() or default_home().connection()
+        connection = _from_environment() or Home(default_home()).connection()
         if connection is None:
             raise NotRunningError(
                 "no stack is running. Start one with `make serve` in another terminal, "
@@ -71,8 +71,8 @@ class Project:
         except httpx.TransportError as exc:
             raise NotRunningError(f"{self.connection.search_url} does not answer") from exc
         if answer.is_success:
-            return TypeAdapter(SearchReply).validate_json(answer.content)
-        raise RefusedError(TypeAdapter(Problem).validate_json(answer.content)["detail"])
+            return SearchReply.model_validate_json(answer.content)
+        raise RefusedError(Problem.model_validate_json(answer.content).detail)
 
 
 def _from_environment() -> Connection | None:

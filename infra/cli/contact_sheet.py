@@ -40,17 +40,17 @@ def write_contact_sheet(path: Path, replies: Sequence[tuple[str, SearchReply]]) 
 
 
 def _section(client: httpx.Client, text: str, reply: SearchReply) -> str:
-    figures = "\n".join(_figure(client, result) for result in reply["results"])
+    figures = "\n".join(_figure(client, result) for result in reply.results)
     body = f'<div class="row">{figures}</div>' if figures else "<p>Nothing here shows that.</p>"
-    return f"<h2>{escape(text)}<small>{reply['took_ms']:.0f} ms</small></h2>\n{body}"
+    return f"<h2>{escape(text)}<small>{reply.took_ms:.0f} ms</small></h2>\n{body}"
 
 
 def _figure(client: httpx.Client, result: Result) -> str:
-    name = escape(result["image"])
-    source = _thumbnail(client, result["url"])
+    name = escape(result.image)
+    source = _thumbnail(client, result.url)
     return (
         f'<figure><img src="{source}" alt="{name}">'
-        f"<figcaption><b>{result['similarity']:.2f}</b>{name}</figcaption></figure>"
+        f"<figcaption><b>{result.similarity:.2f}</b>{name}</figcaption></figure>"
     )
 
 

@@ -99,7 +99,7 @@ def _ask(console: Console, project: Project) -> Sequence[tuple[str, SearchReply]
         except RefusedError as exc:
             console.print(f"[yellow]{exc}[/]")
             continue
-        console.print(results_table(reply) if reply["results"] else "nothing here shows that")
+        console.print(results_table(reply) if reply.results else "nothing here shows that")
         replies.append((text, reply))
     return replies
 

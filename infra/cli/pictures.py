@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from storage3.exceptions import StorageApiError
-from typing_extensions import TypedDict
 
 from infra.cli.connection import Project
 from shared.images import FORMATS, MAX_BYTES
@@ -27,7 +26,9 @@ class StalledError(Exception):
     """Pictures lie in the bucket, but the index does not follow."""
 
 
-class _State(TypedDict):
+class _State(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
     name: str
     state: str
     content_hash: str | None
@@ -89,6 +90,7 @@ def upload_and_wait(
     settled = set(_settled(project, bucket, wanted, failures))
     missing = [picture for picture in pictures if picture.name not in settled]
     uploaded = len(pictures) - len(missing)
+    report(Progress(len(pictures), uploaded, len(settled)))
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
         for _ in pool.map(lambda picture: _upload(project, bucket, picture), missing):
             uploaded += 1
@@ -119,12 +121,12 @@ def _settled(
     for names in _chunks(list(waiting)):
         rows = project.rows(_STATES, "image_states_v1", bucket_name=bucket, object_names=names)
         for row in rows:
-            if row["content_hash"] != waiting[row["name"]].content_hash:
+            if row.content_hash != waiting[row.name].content_hash:
                 continue
-            if row["state"] == "failed":
-                failures[row["name"]] = row["reason"] or ""
-            if row["state"] in {"indexed", "failed"}:
-                arrived.add(row["name"])
+            if row.state == "failed":
+                failures[row.name] = row.reason or ""
+            if row.state in {"indexed", "failed"}:
+                arrived.add(row.name)
     return arrived
 
 

@@ -1,6 +1,5 @@
 """`pixseek search`: find pictures by what they show."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -22,8 +21,8 @@ def search(text: Text, limit: Limit = 10, as_json: AsJson = False) -> None:
     """
     reply = Project.current().search(text, limit)
     if as_json:
-        typer.echo(json.dumps(reply, ensure_ascii=False, indent=2))
-    elif reply["results"]:
+        typer.echo(reply.model_dump_json(indent=2))
+    elif reply.results:
         Console().print(results_table(reply))
     else:
         Console().print("nothing here shows that")

@@ -1,21 +1,24 @@
 """`pixseek status`: what the index holds, and what failed."""
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from rich.console import Console
 from rich.table import Table
-from typing_extensions import TypedDict
 
 from infra.cli.connection import Project
 
 _FAILURES_SHOWN = 20
 
 
-class _Count(TypedDict):
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class _Count(_Row):
     state: str
     images: int
 
 
-class _Model(TypedDict):
+class _Model(_Row):
     name: str
     dimensions: int
     similarity_floor: float
@@ -24,7 +27,7 @@ class _Model(TypedDict):
     vectors: int
 
 
-class _Failure(TypedDict):
+class _Failure(_Row):
     bucket: str
     image: str
     reason: str
@@ -40,16 +43,16 @@ def status() -> None:
     failures = project.rows(TypeAdapter(list[_Failure]), "failed_images_v1", match_count=_FAILURES_SHOWN)
     console.print(f"project   {project.connection.supabase_url}", highlight=False)
     console.print(f"search    {project.connection.search_url}/search", highlight=False)
-    stands = ", ".join(f"{count['images']} {count['state']}" for count in counts)
+    stands = ", ".join(f"{count.images} {count.state}" for count in counts)
     console.print(f"pictures  {stands or 'none yet'}", highlight=False)
     for model in models:
         console.print(
-            f"model     {model['name']} ({model['state']}): {model['vectors']} vectors of "
-            f"{model['dimensions']}, floor {model['similarity_floor']}",
+            f"model     {model.name} ({model.state}): {model.vectors} vectors of "
+            f"{model.dimensions}, floor {model.similarity_floor}",
             highlight=False,
         )
     if failures:
         table = Table("picture", "why it cannot be searched", title="failed", title_justify="left")
         for failure in failures:
-            table.add_row(f"{failure['bucket']}/{failure['image']}", failure["reason"])
+            table.add_row(f"{failure.bucket}/{failure.image}", failure.reason)
         console.print(table)

@@ -46,8 +46,8 @@ def results_table(reply: SearchReply) -> Table:
     table = Table(box=None, header_style="dim")
     table.add_column("similarity", justify="right")
     table.add_column("picture")
-    for result in reply["results"]:
-        table.add_row(f"{result['similarity']:.2f}", result["image"])
+    for result in reply.results:
+        table.add_row(f"{result.similarity:.2f}", result.image)
     return table
 
 
@@ -58,8 +58,8 @@ def searches_table(replies: Sequence[tuple[str, SearchReply]]) -> Table:
     table.add_column("best pictures (similarity)")
     table.add_column("ms", justify="right")
     for text, reply in replies:
-        top = ", ".join(f"{result['image']} ({result['similarity']:.2f})" for result in reply["results"][:3])
-        table.add_row(text, top or "nothing here shows that", f"{reply['took_ms']:.0f}")
+        top = ", ".join(f"{result.image} ({result.similarity:.2f})" for result in reply.results[:3])
+        table.add_row(text, top or "nothing here shows that", f"{reply.took_ms:.0f}")
     return table
 
 

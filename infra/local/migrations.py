@@ -26,8 +26,8 @@ class _Migration(NamedTuple):
 def migrate(dsn: str, folder: Path) -> list[str]:
     """Apply the folder's files that are not yet on record, oldest first; returns the names of those.
 
-    Each file is one transaction together with its record, so a failing one leaves nothing behind; those before
-    it stay applied. Raises `StackError` that names the file and the line.
+    Each file is one transaction together with its record, so a failing one leaves nothing behind; those
+    before it stay applied. Raises `StackError` that names the file and the line.
     """
     migrations = _find(folder)
     with psycopg.connect(dsn) as connection:
@@ -60,11 +60,12 @@ def _apply(dsn: str, migration: _Migration) -> None:
     try:
         with psycopg.connect(dsn) as connection:
             connection.execute(text.encode())
-            # The file is recorded as one statement: splitting it soundly takes a parser, and nothing reads them
-            # but `supabase migration fetch`, which joins them to a file again.
+            # The file is recorded as one statement: splitting it soundly takes a parser, and nothing reads
+            # them but `supabase migration fetch`, which joins them to a file again.
             connection.execute(
-                "insert into supabase_migrations.schema_migrations (version, statements, name) values (%s, %s, %s)",
-                (migration.version, [text], migration.name),
+                "insert into supabase_migrations.schema_migrations (version, name, statements)"
+                " values (%s, %s, %s)",
+                (migration.version, migration.name, [text]),
             )
     except psycopg.Error as exc:
         raise StackError(f"{_place(migration.path, text, exc)}: {exc}") from exc

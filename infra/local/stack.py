@@ -3,19 +3,20 @@
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 import fasteners
 import httpx
+from supabase import create_client
 
 from infra.local.home import ROOT, Connection, Home, Keys, Ports, default_home
 from infra.local.migrations import migrate
 from infra.local.postgres import Postgres
 from infra.local.processes import Servers, StackError
 from shared.embedding.offline import MODEL
-from supabase import create_client
 
 DEFAULT_PORT = 54321
 _READY_S = 60.0
@@ -121,16 +122,20 @@ class Stack:
             source = f"functions/{name}/gcp.py"
             arguments = ["functions_framework", f"--source={source}", f"--target={target}"]
             self._servers.start(name, [*arguments, "--host=127.0.0.1", f"--port={port}"], environment)
-        for port in (self._ports.search, self._ports.index):
-            self._wait_until_answers(f"http://127.0.0.1:{port}/")
+        self._wait_until_answers(self.index_url)
+        # A real search: it loads the text model, so that the first caller need not wait for it.
+        self._wait_until_answers(
+            f"{self.connection.search_url}/search?q=ready",
+            {"Authorization": f"Bearer {keys.service_role_key}"},
+        )
 
-    def _wait_until_answers(self, url: str) -> None:
+    def _wait_until_answers(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         """Any answer will do: a refusal is an answer."""
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             self._servers.check()
             try:
-                httpx.get(url, timeout=_READY_S)
+                httpx.get(url, headers=headers, timeout=_READY_S)
             except httpx.TransportError:
                 time.sleep(0.05)
             else:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
@@ -44,6 +45,11 @@ def picture_bytes(colour: tuple[int, int, int], size: tuple[int, int] = (64, 64)
     return buffer.getvalue()
 
 
+def rows(client: Client, function: str, **arguments: object) -> list[dict[str, Any]]:
+    """Call a function that returns rows."""
+    return cast("list[dict[str, Any]]", client.rpc(function, arguments).execute().data)
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(tmp_path_factory.mktemp("stack"))
@@ -77,11 +83,16 @@ def sql(stack: Stack) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def bucket(client: Client) -> str:
-    """A bucket of the test's own."""
+def bucket(
+    client: Client, sql: psycopg.Connection, wait_for: Callable[[Callable[[], object]], None]
+) -> Iterator[str]:
+    """A bucket of the test's own, empty afterwards: searches go through all buckets."""
     name = f"test-{uuid4().hex[:12]}"
     client.storage.create_bucket(name)
-    return name
+    yield name
+    client.storage.empty_bucket(name)
+    left = b"select from pixseek.images where bucket = %s and state <> 'deleted'"
+    wait_for(lambda: sql.execute(left, (name,)).fetchone() is None)
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +107,7 @@ def packaged(project: Project) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def state_of(client: Client) -> Callable[[str, str], dict[str, str | None] | None]:
     def state(bucket: str, name: str) -> dict[str, str | None] | None:
-        arguments = {"bucket_name": bucket, "object_names": [name]}
-        rows = client.rpc("image_states_v1", arguments).execute().data
-        return next(iter(rows), None)
+        return next(iter(rows(client, "image_states_v1", bucket_name=bucket, object_names=[name])), None)
 
     return state
 
@@ -146,6 +155,6 @@ def outcomes(home: Home) -> Callable[[str], list[dict[str, object]]]:
     def logged(name: str) -> list[dict[str, object]]:
         lines = (home.logs / "index_image.log").read_text().splitlines()
         entries = [json.loads(line) for line in lines if line.startswith("{")]
-        return [entry for entry in entries if entry.get("name") == name]
+        return [entry for entry in entries if entry.get("image") == name]
 
     return logged

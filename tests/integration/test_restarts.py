@@ -15,7 +15,7 @@ import pytest
 from infra.cli import pictures
 from infra.cli.connection import Project
 from infra.local.home import Home
-from tests.integration.conftest import free_base_port, picture_bytes
+from tests.integration.conftest import free_base_port, picture_bytes, rows
 
 _PATIENCE_S = 60.0
 _SERVE = [sys.executable, "-c", "from infra.cli import main; main()", "serve"]
@@ -100,10 +100,9 @@ def test_a_killed_process_costs_nothing_but_a_restart(victim: str, served: Serve
     output = served.finish()
 
     project = served.start()
-    rows = project.client.rpc(
-        "image_states_v1", {"bucket_name": "photos", "object_names": [p.name for p in first]}
-    )
-    assert [row["state"] for row in rows.execute().data] == ["indexed"] * 5
+    names = [picture.name for picture in first]
+    states = rows(project.client, "image_states_v1", bucket_name="photos", object_names=names)
+    assert [row["state"] for row in states] == ["indexed"] * 5
     failures = pictures.upload_and_wait(project, "photos", first, lambda _: None)
     assert failures == {}
     _wait_until_indexed(project, "unindexed.png")
@@ -113,12 +112,14 @@ def test_a_killed_process_costs_nothing_but_a_restart(victim: str, served: Serve
 
 def _wait_until_indexed(project: Project, name: str) -> None:
     deadline = time.monotonic() + _PATIENCE_S
-    arguments = {"bucket_name": "photos", "object_names": [name]}
-    while not any(
-        r["state"] == "indexed" for r in project.client.rpc("image_states_v1", arguments).execute().data
-    ):
+    while _state(project, name) != "indexed":
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def _state(project: Project, name: str) -> str | None:
+    found = rows(project.client, "image_states_v1", bucket_name="photos", object_names=[name])
+    return next((row["state"] for row in found), None)
 
 
 def test_ctrl_c_stops_everything_and_the_data_survives(served: Served, tmp_path: Path) -> None:

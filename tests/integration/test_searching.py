@@ -9,7 +9,7 @@ import pytest
 from supabase import Client, create_client
 
 from infra.cli.connection import Project
-from tests.integration.conftest import picture_bytes
+from tests.integration.conftest import picture_bytes, rows
 
 Ask = Callable[..., httpx.Response]
 State = Callable[[str, str], dict[str, str | None] | None]
@@ -91,9 +91,7 @@ def test_ten_thousand_characters_never_reach_the_embedder(ask: Ask) -> None:
     assert 400 <= answer.status_code < 500
 
 
-@pytest.mark.parametrize(
-    "token", [None, "", "nonsense", "eyJhbGciOiJub25lIn0.eyJyb2xlIjoic2VydmljZV9yb2xlIn0."]
-)
+@pytest.mark.parametrize("token", [None, "nonsense", "eyJhbGciOiJub25lIn0.eyJyb2xlIjoic2VydmljZV9yb2xlIn0."])
 def test_a_caller_without_a_valid_token_is_refused(token: str | None, ask: Ask) -> None:
     answer = ask(token, q="a cat")
 
@@ -157,29 +155,25 @@ class TestTheGuidesFunction:
         return embedding
 
     def test_it_answers_id_image_similarity_best_first(self, client: Client, vector: list[float]) -> None:
-        arguments = {"query_embedding": vector, "match_threshold": -1, "match_count": 5}
+        found = rows(client, "match_images", query_embedding=vector, match_threshold=-1, match_count=5)
 
-        rows = client.rpc("match_images", arguments).execute().data
-
-        assert [set(row) for row in rows] == [{"id", "image", "similarity"}] * 5
-        assert rows[0]["image"] == "packaged/coffee.png"
-        assert rows[0]["similarity"] == pytest.approx(1, abs=1e-3)
-        similarities = [row["similarity"] for row in rows]
+        assert [set(row) for row in found] == [{"id", "image", "similarity"}] * 5
+        assert found[0]["image"] == "packaged/coffee.png"
+        assert found[0]["similarity"] == pytest.approx(1, abs=1e-3)
+        similarities = [row["similarity"] for row in found]
         assert similarities == sorted(similarities, reverse=True)
 
     def test_the_threshold_cuts(self, client: Client, vector: list[float]) -> None:
-        arguments = {"query_embedding": vector, "match_threshold": 0.999, "match_count": 5}
+        found = rows(client, "match_images", query_embedding=vector, match_threshold=0.999, match_count=5)
 
-        rows = client.rpc("match_images", arguments).execute().data
-
-        assert {row["image"] for row in rows} == {"packaged/coffee.png"}
+        assert {row["image"] for row in found} == {"packaged/coffee.png"}
 
     def test_a_vector_may_come_as_text(self, client: Client, vector: list[float]) -> None:
-        arguments = {"query_embedding": str(vector), "match_threshold": 0.999, "match_count": 1}
+        found = rows(
+            client, "match_images", query_embedding=str(vector), match_threshold=0.999, match_count=1
+        )
 
-        rows = client.rpc("match_images", arguments).execute().data
-
-        assert rows[0]["image"] == "packaged/coffee.png"
+        assert found[0]["image"] == "packaged/coffee.png"
 
     def test_anon_is_refused(self, project: Project, vector: list[float]) -> None:
         from postgrest import APIError

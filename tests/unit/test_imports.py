@@ -12,7 +12,7 @@ _HEAVY = (
     "PIL",
     "boto3",
     "botocore",
-    "google.cloud",
+    "google.cloud.storage",
     "numpy",
     "obstore",
     "onnx",
