@@ -3,8 +3,6 @@
 
 set local client_min_messages = warning;
 
--- Roles ------------------------------------------------------------------------------------------------------
-
 create function pg_temp.ensure_role(name text, attributes text) returns void
 language plpgsql
 as $$
@@ -32,8 +30,6 @@ alter role authenticator set statement_timeout = '8s';
 alter role postgres set search_path = "$user", public, extensions;
 alter role supabase_storage_admin set search_path = storage;
 
--- Schema public ----------------------------------------------------------------------------------------------
-
 grant all on database postgres to postgres;
 grant all on schema public to postgres;
 grant usage on schema public to anon, authenticated, service_role;
@@ -47,15 +43,12 @@ alter default privileges for role postgres in schema public
 alter default privileges for role postgres in schema public
   grant all on sequences to anon, authenticated, service_role;
 
--- Extensions -------------------------------------------------------------------------------------------------
-
 create schema if not exists extensions;
 grant usage on schema extensions to anon, authenticated, service_role;
 grant all on schema extensions to postgres;
 create extension if not exists vector with schema extensions;
 
--- Auth: who is asking ----------------------------------------------------------------------------------------
-
+-- Who is asking, for policies.
 create schema if not exists auth;
 grant usage on schema auth to postgres, anon, authenticated, service_role;
 
@@ -73,8 +66,6 @@ create or replace function auth.role() returns text
 language sql stable
 set search_path = ''
 return auth.jwt() ->> 'role';
-
--- Storage ----------------------------------------------------------------------------------------------------
 
 create schema if not exists storage authorization supabase_storage_admin;
 grant usage on schema storage to postgres, anon, authenticated, service_role;
@@ -171,8 +162,7 @@ create or replace trigger protect_objects_delete
 -- takes back all but those two.
 grant supabase_storage_admin to postgres with inherit true, set false;
 
--- The stand-in's own -----------------------------------------------------------------------------------------
-
+-- The stand-in's own: out of reach for all API roles.
 create schema if not exists gateway;
 grant usage on schema gateway to supabase_storage_admin;
 
@@ -216,7 +206,8 @@ create table if not exists gateway.webhook_outbox (
   created_at timestamptz not null default now(),
   attempts integer not null default 0,
   next_attempt_at timestamptz not null default now(),
-  last_error text,
+  -- The last answer; null when there was none.
+  status integer,
   -- The receiver refused it for good: kept on record, not sent again.
   given_up boolean not null default false
 );

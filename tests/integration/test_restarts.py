@@ -106,8 +106,13 @@ def test_a_killed_process_costs_nothing_but_a_restart(victim: str, served: Serve
     failures = pictures.upload_and_wait(project, "photos", first, lambda _: None)
     assert failures == {}
     _wait_until_indexed(project, "unindexed.png")
-    assert [process for process in everyone if process.is_running() and process.status() != "zombie"] == []
+    served.stop()
+    assert _alive(everyone) == []
     assert ("error:" in output) == (victim != "serve")
+
+
+def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if process.is_running() and process.status() != "zombie"]
 
 
 def _wait_until_indexed(project: Project, name: str) -> None:
@@ -135,7 +140,7 @@ def test_ctrl_c_stops_everything_and_the_data_survives(served: Served, tmp_path:
     served.stop()
 
     assert served.process.returncode == 0
-    assert [process for process in everyone if process.is_running() and process.status() != "zombie"] == []
+    assert _alive(everyone) == []
     project = served.start()
     assert project.client.storage.from_("photos").download(found[0].name) == found[0].path.read_bytes()
 

@@ -1,0 +1,79 @@
+"""What clients ask Storage for, in JSON."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+
+from infra.local.gateway.errors import invalid_request
+from infra.local.gateway.rows import SORTABLE, Page
+
+_MAX_NAMES = 1000
+_Body = TypeVar("_Body", bound=BaseModel)
+_Names = Annotated[list[str], Field(min_length=1, max_length=_MAX_NAMES)]
+_Seconds = Annotated[int, Field(ge=1)]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SortBy(_Asked):
+    """By which column, and which way."""
+
+    column: str = "name"
+    order: str | None = None
+
+
+class ListObjects(_Asked):
+    """The files and folders under a prefix."""
+
+    prefix: str
+    search: str | None = None
+    limit: Annotated[int, Field(ge=1)] = 100
+    offset: Annotated[int, Field(ge=0)] = 0
+    sort_by: SortBy = Field(alias="sortBy", default=SortBy())
+
+    def page(self) -> Page:
+        """A prefix is always a folder; an unknown column sorts by name."""
+        folder = f"{self.prefix}/" if self.prefix and not self.prefix.endswith("/") else self.prefix
+        column = self.sort_by.column if self.sort_by.column in SORTABLE else "name"
+        descending = (self.sort_by.order or "asc").lower() == "desc"
+        return Page(folder, self.search or "", self.limit, self.offset, column, descending)
+
+
+class RemoveObjects(_Asked):
+    """Objects by name; Storage calls them prefixes."""
+
+    prefixes: _Names
+
+
+class Transfer(_Asked):
+    """A move or a copy."""
+
+    bucket: str = Field(alias="bucketId")
+    source: str = Field(alias="sourceKey")
+    target: str = Field(alias="destinationKey")
+    target_bucket: str | None = Field(alias="destinationBucket", default=None)
+
+
+class SignObject(_Asked):
+    """A link that lives so long. storage3 sends the number as text."""
+
+    expires_in_s: _Seconds = Field(alias="expiresIn")
+
+
+class SignObjects(SignObject):
+    """Many links at once."""
+
+    paths: _Names
+
+
+async def parse_body(request: Request, model: type[_Body]) -> _Body:
+    """The request's JSON body. Raises `StorageError` that names the first wrong field."""
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as exc:
+        error = exc.errors()[0]
+        place = "/".join(["body", *map(str, error["loc"])])
+        raise invalid_request(f"{place}: {error['msg']}") from exc

@@ -1,0 +1,121 @@
+"""The embedder that needs no key and no download: what `make demo` and the tests search with."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from shared.embedding.lite0 import SIZE_PX, Lite0
+from shared.embedding.use3 import LANGUAGES, Use3
+from shared.images import Picture
+from shared.models import EmbeddingModel, Vector
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MODEL: Final = EmbeddingModel(
+    name="pixseek/lite0-use3-conse-v1", dimensions=512, similarity_floor=0.25, languages=LANGUAGES
+)
+LABEL_VECTORS: Final = Path(__file__).with_name("label_vectors.npy")
+
+_VIEWS: Final = 2
+_PICTURES_A_RUN: Final = 8
+_LIKELIEST: Final = 10
+_TEMPERATURE: Final = 2.0
+
+_Loaded = TypeVar("_Loaded")
+
+
+class OfflineEmbedder:
+    """Pictures by the ImageNet classes that they resemble, texts by their meaning, in one space.
+
+    ConSE (Norouzi et al. 2014, arXiv 1312.5650): EfficientNet-Lite0 tells how much a picture resembles each
+    of 1000 classes; its vector is the sum of the likeliest ten classes' text vectors, so weighted. A text's
+    vector is that of the multilingual Universal Sentence Encoder. Both are taken from the classes' mean.
+    """
+
+    def __init__(self, *, threads: int | None = None) -> None:
+        """Loads nothing yet. `threads` compute one call; by default as many as this process has cores."""
+        count = threads or len(os.sched_getaffinity(0))
+        self._labels = _Once(_load_labels)
+        self._lite0 = _Once(lambda: Lite0(count))
+        self._use3 = _Once(lambda: Use3(count))
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """512 dimensions, 16 languages; below a similarity of 0.25 nothing matches."""
+        return MODEL
+
+    def embed_texts(self, texts: Sequence[str]) -> list[Vector]:
+        """One unit vector of 512 floats a text, in order; the text is taken as written.
+
+        Raises `InputError` for broken Unicode, `SettingsError` when the weights are missing or not the
+        expected ones.
+        """
+        if not texts:
+            return []
+        return _unit(self._use3.get().encode(texts) - self._labels.get().mean(axis=0))
+
+    def embed_pictures(self, pictures: Sequence[Picture]) -> list[Vector]:
+        """One unit vector of 512 floats a picture, in order.
+
+        Raises `SettingsError` when the weights are missing or not the expected ones.
+        """
+        vectors: list[Vector] = []
+        for start in range(0, len(pictures), _PICTURES_A_RUN):
+            vectors += self._embed_run(pictures[start : start + _PICTURES_A_RUN])
+        return vectors
+
+    def _embed_run(self, pictures: Sequence[Picture]) -> list[Vector]:
+        import numpy as np
+
+        levels = b"".join(
+            view
+            for picture in pictures
+            for view in (picture.centre_square(SIZE_PX), picture.padded_square(SIZE_PX))
+        )
+        views = np.frombuffer(levels, np.uint8).reshape(-1, SIZE_PX, SIZE_PX, 3)
+        weights = _class_weights(self._lite0.get().logits(views))
+        labels = self._labels.get()
+        by_view = weights @ (labels - labels.mean(axis=0))
+        return _unit(by_view.reshape(len(pictures), _VIEWS, -1).mean(axis=1))
+
+
+class _Once(Generic[_Loaded]):
+    """Something that is slow to load: loaded on first use, once, whatever threads ask for it."""
+
+    def __init__(self, load: Callable[[], _Loaded]) -> None:
+        self._load = load
+        self._loading = threading.Lock()
+        self._loaded: _Loaded | None = None
+
+    def get(self) -> _Loaded:
+        if self._loaded is None:
+            with self._loading:
+                if self._loaded is None:
+                    self._loaded = self._load()
+        return self._loaded
+
+
+def _load_labels() -> "NDArray[np.float32]":
+    import numpy as np
+
+    return np.load(LABEL_VECTORS, allow_pickle=False).astype(np.float32)
+
+
+def _class_weights(logits: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """How likely each class is, (n, 1000): a softened softmax, nothing but its ten largest kept."""
+    import numpy as np
+
+    weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / _TEMPERATURE)
+    tenth = np.partition(weights, -_LIKELIEST, axis=1)[:, -_LIKELIEST, None]
+    weights[weights < tenth] = 0
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _unit(vectors: "NDArray[np.float32]") -> list[Vector]:
+    import numpy as np
+
+    return list((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).tolist())
