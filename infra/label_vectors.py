@@ -1,9 +1,10 @@
-"""Builds the offline embedder's label vectors from WordNet: `python -m infra.label_vectors`.
+"""Builds the offline embedder's label vectors: `python -m infra.label_vectors`.
 
-A class's vector is the normalised mean of three texts' vectors: its name; its name and the next two wider
-terms, which tells the crane that lifts from the crane that flies; all its names with its definition.
-The ids of the classes are synset offsets of WordNet 3.0 (Princeton University), which the Debian package
-wordnet-base holds.
+A class's vector is the normalised mean of three: what WordNet says of it, the words that people search such a
+picture with in English, and those in Chinese (`imagenet_words.tsv`). WordNet says three things: the name; the
+name and the next two wider terms, which tells the crane that lifts from the crane that flies; all names with
+the definition. The ids of the classes are synset offsets of WordNet 3.0 (Princeton University), which the
+Debian package wordnet-base holds.
 """
 
 from dataclasses import dataclass
@@ -24,13 +25,23 @@ if TYPE_CHECKING:
 TOLERANCE: Final = 2e-3
 """Of one float16 component: numpy's sums differ between machines in the last bits."""
 
-_CLASSES: Final = Path(__file__).with_name("imagenet_wnids.txt")
+_CLASSES: Final = Path(__file__).with_name("imagenet_words.tsv")
 _PACKAGE: Final = "wordnet-base"
 _HYPERNYMS: Final = {"@", "@i"}
 
 
 class WordNetError(Exception):
     """These are not WordNet 3.0's nouns."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageClass:
+    """A class of ImageNet."""
+
+    offset: int
+    """Of its synset in WordNet's file of nouns."""
+    english: tuple[str, ...]
+    chinese: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +97,25 @@ def build(noun_file: Path) -> "NDArray[np.float16]":
 
     encoder = Use3(threads=1)
     with noun_file.open("rb") as file:
-        texts = [label_texts(file, int(wnid[1:])) for wnid in _CLASSES.read_text().split()]
-    means = np.stack([encoder.encode(three).mean(axis=0) for three in texts])
-    return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float16)
+        texts = [(label_texts(file, known.offset), known.english, known.chinese) for known in classes()]
+    means = np.stack(
+        [np.mean([encoder.encode(group).mean(axis=0) for group in each], axis=0) for each in texts]
+    )
+    vectors: NDArray[np.float16] = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float16)
+    return vectors
+
+
+def classes() -> list[ImageClass]:
+    """The 1000 classes, in the order of the network's outputs."""
+    lines = [line.split("\t") for line in _CLASSES.read_text(encoding="utf-8").splitlines()]
+    return [
+        ImageClass(int(wnid[1:]), tuple(english.split("; ")), tuple(chinese.split("、")))
+        for wnid, english, chinese in lines
+    ]
 
 
 def label_texts(file: BinaryIO, offset: int) -> list[str]:
-    """The three texts that stand for a class."""
+    """The three texts in which WordNet stands for a class."""
     synset = read_synset(file, offset)
     name = synset.names[0]
     line = [name]

@@ -4,6 +4,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from infra.cli import demo, index, search, serve, status
 from infra.cli.connection import NotRunningError
@@ -38,4 +39,4 @@ def main() -> None:
 
 
 def _complain(error: Exception) -> None:
-    Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from infra import photographs
 from infra.cli import pictures
@@ -51,7 +52,7 @@ def demo(photos: Photos = None) -> None:
     console = Console()
     found = _sample_photographs(console) if photos is None else pictures.find([photos])
     if not found:
-        console.print(f"no pictures found in {photos}")
+        console.print(f"no pictures found in {escape(str(photos))}")
         raise typer.Exit(1)
     with (
         console.status("starting Postgres, the gateway and the functions") as starting,
@@ -80,7 +81,9 @@ def _sample_photographs(console: Console) -> list[pictures.LocalPicture]:
         try:
             found += photographs.debian()
         except photographs.NotAtHandError as exc:
-            console.print(f"[yellow]only the {len(found)} packaged photographs:[/] {exc}", highlight=False)
+            console.print(
+                f"[yellow]only the {len(found)} packaged photographs:[/] {escape(str(exc))}", highlight=False
+            )
     return pictures.named((photograph.name, photograph.path) for photograph in found)
 
 
@@ -97,7 +100,7 @@ def _ask(console: Console, project: Project) -> Sequence[tuple[str, SearchReply]
         try:
             reply = project.search(text, _SHOWN)
         except RefusedError as exc:
-            console.print(f"[yellow]{exc}[/]")
+            console.print(f"[yellow]{escape(str(exc))}[/]")
             continue
         console.print(results_table(reply) if reply.results else "nothing here shows that")
         replies.append((text, reply))

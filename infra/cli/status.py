@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.cli.connection import Project
@@ -54,5 +55,5 @@ def status() -> None:
     if failures:
         table = Table("picture", "why it cannot be searched", title="failed", title_justify="left")
         for failure in failures:
-            table.add_row(f"{failure.bucket}/{failure.image}", failure.reason)
+            table.add_row(escape(f"{failure.bucket}/{failure.image}"), escape(failure.reason))
         console.print(table)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -47,7 +48,7 @@ def results_table(reply: SearchReply) -> Table:
     table.add_column("similarity", justify="right")
     table.add_column("picture")
     for result in reply.results:
-        table.add_row(f"{result.similarity:.2f}", result.image)
+        table.add_row(f"{result.similarity:.2f}", escape(result.image))
     return table
 
 
@@ -58,14 +59,14 @@ def searches_table(replies: Sequence[tuple[str, SearchReply]]) -> Table:
     table.add_column("best pictures (similarity)")
     table.add_column("ms", justify="right")
     for text, reply in replies:
-        top = ", ".join(f"{result.image} ({result.similarity:.2f})" for result in reply.results[:3])
-        table.add_row(text, top or "nothing here shows that", f"{reply.took_ms:.0f}")
+        top = ", ".join(f"{escape(result.image)} ({result.similarity:.2f})" for result in reply.results[:3])
+        table.add_row(escape(text), top or "nothing here shows that", f"{reply.took_ms:.0f}")
     return table
 
 
 def print_failures(console: Console, failures: Mapping[str, str]) -> None:
     """Pictures that could not be embedded, each with its reason."""
     for name, reason in list(failures.items())[:_FAILURES_SHOWN]:
-        console.print(f"[yellow]left out[/] {name}: {reason}", highlight=False)
+        console.print(f"[yellow]left out[/] {escape(name)}: {escape(reason)}", highlight=False)
     if len(failures) > _FAILURES_SHOWN:
         console.print(f"[yellow]and {len(failures) - _FAILURES_SHOWN} more[/]: see `pixseek status`")

