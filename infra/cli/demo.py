@@ -21,13 +21,14 @@ from shared.replies import SearchReply
 
 SEARCHES = (
     "a cat",
-    "an astronaut in a space suit",
     "a cup of coffee",
+    "a motorcycle",
     "a polar bear",
     "an old castle by the water",
-    "长颈鹿",
-    "熊猫",
+    "a bridge over a river",
     "火箭发射",
+    "熊猫",
+    "狗",
 )
 _SHOWN = 6
 _BUCKET = "photos"

@@ -22,7 +22,7 @@ Wait = Callable[[Callable[[], object]], None]
     [
         ("a cat", "packaged/chelsea.png"),
         ("a cup of coffee", "packaged/coffee.png"),
-        ("an astronaut", "packaged/astronaut.png"),
+        ("a temple", "packaged/china.jpg"),
         ("a rocket", "packaged/rocket.jpg"),
         ("a flower", "packaged/flower.jpg"),
         ("a motorcycle", "packaged/motorcycle_left.png"),
