@@ -62,7 +62,7 @@ def _machine() -> dict[str, object]:
     return {
         "platform": platform.platform(terse=True),
         "processor": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
 

@@ -28,19 +28,20 @@ def read_files(data: bytes) -> Iterator[tuple[str, bytes]]:
             raise QtResourceError("not a Qt resource file: it does not start with qres")
         node_bytes = 22 if version >= _FIRST_VERSION_WITH_TIMES else 14
         waiting = [(0, "")]
-        met = set()
+        met = {0}
         while waiting:
             number, path = waiting.pop()
-            if number in met:
-                raise QtResourceError(f"broken: node {number} is in the tree twice")
-            met.add(number)
             name_at, flags, first, second = _NODE.unpack_from(data, tree + number * node_bytes)
             if number:
                 path = f"{path}/{_name(data, names + name_at)}".lstrip("/")
             if flags & _DIRECTORY:
-                waiting += [
-                    (child, path) for child in reversed(range(second, second + min(first, len(data))))
-                ]
+                children = range(second, second + first)
+                if tree + children.stop * node_bytes > len(data):
+                    raise QtResourceError(f"broken: {first} files in a folder, more than there are")
+                if not met.isdisjoint(children):
+                    raise QtResourceError(f"broken: a node of {children} is in the tree twice")
+                met.update(children)
+                waiting += [(child, path) for child in reversed(children)]
             else:
                 yield path, _content(data, contents + second, flags)
     except (struct.error, zlib.error, UnicodeDecodeError) as exc:

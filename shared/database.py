@@ -23,6 +23,7 @@ from shared.models import (
 _Reply = TypeVar("_Reply")
 _DENIED = {"42501", "PGRST301", "PGRST302", "PGRST303"}
 _WRONG_CLASSES = {"22", "23", "P0"}
+_OUTAGE = {408, 429, *range(500, 600)}
 _NOT_SET_UP = {"PGRST202", "42704", "42883", "42P01"}
 
 
@@ -54,7 +55,7 @@ class Database:
 
     def __init__(self, url: str, *, service_key: str, anon_key: str, timeout_s: float) -> None:
         self._url = f"{url}/rest/v1"
-        self._http = httpx.Client(timeout=timeout_s)
+        self._http = httpx.Client(timeout=timeout_s, event_hooks={"response": [_refuse_outage]})
         self._service = self._client(service_key, service_key)
         self._anon_key = anon_key
 
@@ -120,6 +121,8 @@ class Database:
 
     def nearest(self, vector: Vector, *, model: str, limit: int, caller_token: str) -> list[Hit]:
         """At most `limit` pictures above the model's floor that the caller may see, best first."""
+        if not caller_token.isascii():
+            raise AccessDenied("the token is not one: it holds other than ASCII characters")
         arguments = {"query_embedding": list(vector), "match_count": limit, "model_name": model}
         rows = _call(self._client(self._anon_key, caller_token), "search_images_v1", arguments, _HITS)
         return [Hit(row.id, ObjectRef(row.bucket, row.image), row.similarity) for row in rows]
@@ -159,6 +162,13 @@ def _call(
         raise Unavailable(f"the database does not answer ({function})") from exc
     except ValidationError as exc:
         raise SettingsError(f"{function} answered in an unknown form: are all migrations applied?") from exc
+
+
+def _refuse_outage(response: httpx.Response) -> None:
+    """What stands before PostgREST answers without a code, so that only the status tells an outage from a
+    wrong key, and postgrest does not keep the status."""
+    if response.status_code in _OUTAGE:
+        raise Unavailable(f"the database API answered {response.status_code}")
 
 
 def _translated(error: APIError) -> PixseekError:

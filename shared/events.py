@@ -1,10 +1,10 @@
 """Storage events, decoded once: every payload becomes `ObjectEvent`s here and nowhere else."""
 
 import hmac
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from shared.errors import AccessDenied, InputError
 from shared.models import Change, ObjectEvent, ObjectRef, ordering_key
@@ -13,13 +13,20 @@ SECRET_HEADER = "x-webhook-secret"  # noqa: S105 -- the header's name
 _FOLDER_MARK = ".emptyFolderPlaceholder"
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as exc:
+        raise ValueError("not a moment that a store can have dated") from exc
+
+
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     bucket_id: str
     name: str
     version: str | None = None
-    updated_at: datetime
+    updated_at: Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class _Webhook(BaseModel):

@@ -1,6 +1,7 @@
 """Safe decoding of untrusted pictures. The only module that touches Pillow."""
 
 import io
+import re
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 25_000_000
 MAX_PIXELS: Final = 40_000_000
+MAX_SCANS: Final = 100
+"""Of a progressive JPEG. An encoder makes about ten; each costs a pass over all pixels."""
 FORMATS: Final = {
     "AVIF": "image/avif",
     "BMP": "image/bmp",
@@ -21,6 +24,12 @@ FORMATS: Final = {
     "WEBP": "image/webp",
 }
 
+# In the coded data of a scan every 0xff is followed by a zero or a restart mark.
+_JPEG_MARK: Final = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+_START_OF_SCAN: Final = b"\xda"
+_START_OF_IMAGE: Final = b"\xd8"
+_END_OF_IMAGE: Final = b"\xd9"
+_MAX_SEGMENTS: Final = 5000
 _BROKEN: Final = (
     # Pillow's decoders raise all of these on broken files.
     ArithmeticError,
@@ -79,11 +88,13 @@ def decode(data: bytes) -> Picture:
     """Decode a picture of unknown origin; its content decides, not its name or declared type.
 
     Raises `PictureError` with the reason: empty, too large, not a picture, truncated, or a decompression bomb
-    (refused from its header, before any pixel is decoded).
+    (refused before any pixel is decoded).
     """
     from PIL import Image, UnidentifiedImageError
 
     check_size(len(data))
+    if data.startswith(b"\xff" + _START_OF_IMAGE):
+        _check_scans(data)
     try:
         with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
             if opened.width * opened.height > MAX_PIXELS:
@@ -104,6 +115,22 @@ def check_size(size_bytes: int) -> None:
         raise PictureError("empty: the file has 0 bytes")
     if size_bytes > MAX_BYTES:
         raise PictureError(f"too large: {size_bytes} bytes, at most {MAX_BYTES // 1_000_000} MB")
+
+
+def _check_scans(jpeg: bytes) -> None:
+    """Refuse a JPEG whose scans would keep a decoder busy for minutes. Raises `PictureError`."""
+    scans, at = 0, 0
+    for _ in range(_MAX_SEGMENTS):
+        mark = _JPEG_MARK.search(jpeg, at)
+        if mark is None or mark[1] == _END_OF_IMAGE:
+            return
+        scans += mark[1] == _START_OF_SCAN
+        if scans > MAX_SCANS:
+            raise PictureError(f"too many scans to decode: at most {MAX_SCANS}")
+        at = mark.end()
+        if mark[1] != _START_OF_IMAGE:
+            at += int.from_bytes(jpeg[at : at + 2])
+    raise PictureError(f"too many segments to decode: at most {_MAX_SEGMENTS}")
 
 
 def _upright_rgb(opened: "Image.Image") -> "Image.Image":

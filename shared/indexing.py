@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from shared import images
-from shared.errors import InputError, ObjectGone
+from shared.errors import InputError, ObjectGone, Unavailable
 from shared.images import Picture
 from shared.models import ImageRecord, ObjectEvent, Standing, StoredObject
 from shared.ports import Embedder, ImageIndex, ObjectStore
@@ -36,7 +36,10 @@ def apply(event: ObjectEvent, *, store: ObjectStore, embedder: Embedder, index: 
         data = store.read(event.ref)
         content_hash = hashlib.sha256(data).hexdigest()
         return _index(images.decode(data), stored, content_hash, embedder=embedder, index=index)
-    except ObjectGone:
+    except ObjectGone as exc:
+        if store.head(event.ref) is not None:
+            # Changed meanwhile; or the store refuses us: it may answer both alike.
+            raise Unavailable("the bucket lists the object but does not hand it out") from exc
         return Outcome(index.remove(event))
     except InputError as exc:
         reason = _printable(str(exc))

@@ -25,8 +25,11 @@ class ObjectStore(Protocol):
     def read(self, ref: ObjectRef) -> bytes:
         """The object's bytes. Raises `ObjectGone`."""
 
-    def links(self, refs: Sequence[ObjectRef]) -> list[str | None]:
-        """A link to each object that expires, in order; None for one that is gone."""
+    def links(self, refs: Sequence[ObjectRef], *, caller_token: str) -> list[str | None]:
+        """An expiring link to each object, in order; None for one that is gone or not the caller's to read.
+
+        Raises `AccessDenied` for a token that the store refuses.
+        """
 
 
 class Embedder(Protocol):

@@ -16,6 +16,8 @@ def _searchable(text: str) -> str:
         raise ValueError(f"{len(text)} characters are too many, at most {MAX_CHARACTERS}")
     if "\0" in text:
         raise ValueError("a NUL character cannot be searched for")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("not valid Unicode: half of a surrogate pair")
     return text
 
 

@@ -25,7 +25,8 @@ def search(
 ) -> Found:
     """The pictures nearest to a sentence, with the caller's rights.
 
-    Raises `AccessDenied`, `InputError` or `Unavailable`. Only what the caller's own search found gets a link.
+    Raises `AccessDenied`, `InputError` or `Unavailable`. A hit whose object the caller may not read
+    has no link: the index may lag behind the bucket.
     """
     started = perf_counter()
     [vector] = embedder.embed_texts([text])
@@ -33,7 +34,7 @@ def search(
     model = embedder.model.name
     hits = index.nearest(vector, model=model, limit=limit, caller_token=caller_token)
     searched = perf_counter()
-    links = store.links([hit.ref for hit in hits])
+    links = store.links([hit.ref for hit in hits], caller_token=caller_token)
     linked = perf_counter()
     return Found(
         hits,

@@ -35,15 +35,17 @@ def load_adapters() -> Adapters:
 def _build() -> Adapters:
     settings = load_settings()
     service_key = settings.supabase_service_role_key.get_secret_value()
+    anon_key = settings.supabase_anon_key.get_secret_value()
     database = Database(
         settings.supabase_url,
         service_key=service_key,
-        anon_key=settings.supabase_anon_key.get_secret_value(),
+        anon_key=anon_key,
         timeout_s=settings.supabase_timeout_s,
     )
     store = SupabaseStorage(
         settings.supabase_url,
-        service_key,
+        service_key=service_key,
+        anon_key=anon_key,
         head=database.stored_object,
         link_expires_s=settings.link_expires_s,
         timeout_s=settings.supabase_timeout_s,

@@ -8,13 +8,16 @@ import functions_framework
 from shared import indexing, replies
 from shared.errors import PixseekError
 from shared.events import SECRET_HEADER, check_secret, decode_supabase_webhook
+from shared.models import ObjectEvent
 from shared.settings import load_settings
 from shared.telemetry import log_failure, log_outcome
 from shared.wiring import load_adapters
 
+Answer = tuple[dict[str, str], int]
+
 
 @functions_framework.http
-def index_supabase_webhook(request: flask.Request) -> tuple[dict[str, str], int]:
+def index_supabase_webhook(request: flask.Request) -> Answer:
     """Follow a database webhook of `storage.objects`.
 
     What can be retried is answered with 503; what is wrong for good with 4xx, once.
@@ -22,22 +25,32 @@ def index_supabase_webhook(request: flask.Request) -> tuple[dict[str, str], int]
     try:
         check_secret(request.headers.get(SECRET_HEADER), load_settings().webhook_secret.get_secret_value())
         events = decode_supabase_webhook(request.get_data())
-        adapters = load_adapters()
-        for event in events:
-            started = perf_counter()
-            outcome = indexing.apply(
-                event, store=adapters.store, embedder=adapters.embedder, index=adapters.database
-            )
-            log_outcome(
-                "image_indexed",
-                bucket=event.ref.bucket,
-                image=event.ref.name,
-                standing=outcome.standing,
-                reason=outcome.reason,
-                embedded=outcome.embedded,
-                took_ms=round(1000 * (perf_counter() - started), 1),
-            )
     except PixseekError as exc:
         log_failure("event_refused", exc)
-        return {"error": type(exc).__name__}, replies.status_of(exc)
+        return _refusal(exc)
+    for event in events:
+        try:
+            _follow(event)
+        except PixseekError as exc:
+            log_failure("image_not_indexed", exc, bucket=event.ref.bucket, image=event.ref.name)
+            return _refusal(exc)
     return {"status": "ok"}, 200
+
+
+def _follow(event: ObjectEvent) -> None:
+    started = perf_counter()
+    adapters = load_adapters()
+    outcome = indexing.apply(event, store=adapters.store, embedder=adapters.embedder, index=adapters.database)
+    log_outcome(
+        "image_indexed",
+        bucket=event.ref.bucket,
+        image=event.ref.name,
+        standing=outcome.standing,
+        reason=outcome.reason,
+        embedded=outcome.embedded,
+        took_ms=round(1000 * (perf_counter() - started), 1),
+    )
+
+
+def _refusal(error: PixseekError) -> Answer:
+    return {"error": type(error).__name__}, replies.status_of(error)

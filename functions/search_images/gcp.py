@@ -1,6 +1,7 @@
 """Google's entry, which the embedded stack serves too: a Flask request becomes an HTTP API v2 event."""
 
 import base64
+import threading
 import uuid
 from typing import Any
 
@@ -9,11 +10,17 @@ import functions_framework
 
 from functions.search_images.app import app
 
+# The resolver keeps its request, with the caller's token, where all threads see it: it is made for Lambda,
+# where a process has one request at a time.
+_one_at_a_time = threading.Lock()
+
 
 @functions_framework.http
 def search_images(request: flask.Request) -> flask.Response:
     """Answer one request of the search API."""
-    reply = app.resolve(_http_api_event(request), {})  # type: ignore[arg-type] # no Lambda, no context
+    event = _http_api_event(request)
+    with _one_at_a_time:
+        reply = app.resolve(event, {})  # type: ignore[arg-type] # no Lambda, no context
     return flask.Response(reply["body"], status=reply["statusCode"], headers=reply["headers"])
 
 

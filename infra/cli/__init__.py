@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from infra.cli import demo, index, search, serve, status
-from infra.cli.connection import NotRunningError
+from infra.cli.connection import NotRunningError, RefusedError
+from infra.cli.pictures import StalledError
 from infra.local.processes import StackError
 
 app = typer.Typer(
@@ -33,7 +34,7 @@ def main() -> None:
     except NotRunningError as exc:
         _complain(exc)
         sys.exit(3)
-    except StackError as exc:
+    except (StackError, RefusedError, StalledError) as exc:
         _complain(exc)
         sys.exit(1)
 

@@ -1,15 +1,18 @@
 """Which stack or project the commands talk to."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TypeVar
 
 import httpx
 from postgrest import APIError
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from supabase import Client, ClientOptions, create_client
 
-from infra.local.home import Connection, Home, default_home
+from infra.local.home import Connection, Home, bypass_proxies, default_home
+from shared.queries import SearchQuery
 from shared.replies import Problem, SearchReply
 
 _Rows = TypeVar("_Rows")
@@ -29,6 +32,7 @@ class Project:
     """A stack or a project as its operator sees it: with the service key."""
 
     def __init__(self, connection: Connection) -> None:
+        bypass_proxies()
         self.connection = connection
 
     @classmethod
@@ -51,9 +55,8 @@ class Project:
     def rows(self, form: TypeAdapter[_Rows], function: str, **arguments: object) -> _Rows:
         """Call a function of the database API. Raises `NotRunningError`."""
         try:
-            return form.validate_python(self.client.rpc(function, arguments).execute().data)
-        except httpx.TransportError as exc:
-            raise NotRunningError(f"{self.connection.supabase_url} does not answer") from exc
+            with answering(self.connection.supabase_url):
+                return form.validate_python(self.client.rpc(function, arguments).execute().data)
         except APIError as exc:
             raise NotRunningError(
                 f"{self.connection.supabase_url} refuses {function}: {exc.message}"
@@ -62,21 +65,38 @@ class Project:
     def search(self, text: str, limit: int) -> SearchReply:
         """Ask the search function. Raises `NotRunningError`, `RefusedError`."""
         try:
+            query = SearchQuery(q=text, limit=limit)
+        except ValidationError as exc:
+            reasons = [error["msg"].removeprefix("Value error, ") for error in exc.errors()]
+            raise RefusedError("; ".join(reasons)) from exc
+        with answering(self.connection.search_url):
             answer = httpx.get(
                 f"{self.connection.search_url}/search",
-                params={"q": text, "limit": limit},
+                params={"q": query.q, "limit": query.limit},
                 headers={"Authorization": f"Bearer {self.connection.service_role_key}"},
                 timeout=_TIMEOUT_S,
             )
-        except httpx.TransportError as exc:
-            raise NotRunningError(f"{self.connection.search_url} does not answer") from exc
-        if answer.is_success:
-            return SearchReply.model_validate_json(answer.content)
-        raise RefusedError(Problem.model_validate_json(answer.content).detail)
+        try:
+            if answer.is_success:
+                return SearchReply.model_validate_json(answer.content)
+            problem = Problem.model_validate_json(answer.content)
+        except ValidationError as exc:
+            reason = f"{self.connection.search_url} is no pixseek search: it answered {answer.status_code}"
+            raise NotRunningError(reason) from exc
+        raise RefusedError(problem.detail)
+
+
+@contextmanager
+def answering(url: str) -> Iterator[None]:
+    """Calls of a stack or a project inside. Raises `NotRunningError` when it does not answer."""
+    try:
+        yield
+    except httpx.TransportError as exc:
+        raise NotRunningError(f"{url} does not answer") from exc
 
 
 def _from_environment() -> Connection | None:
     url, search_url, anon_key, service_key = (os.environ.get(name, "") for name in _VARIABLES)
-    if not (url and search_url and service_key):
+    if not (url and search_url and anon_key and service_key):
         return None
     return Connection(url, search_url, anon_key, service_key)

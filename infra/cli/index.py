@@ -22,8 +22,9 @@ Bucket = Annotated[str, typer.Option(help="The bucket to upload to; made when it
 def index(folders: Folders, bucket: Bucket = "photos") -> None:
     """Upload folders of pictures and wait until they can be searched.
 
-    What is indexed already is not sent again: run it as often as you like. A file that is not a picture is
-    kept on record with the reason, and the exit code is 1.
+    What is indexed already is not sent again: run it as often as you like. A picture is named by its folder
+    and its path in it, and replaces one of that name. A file that is not a picture is kept on record with the
+    reason, and the exit code is 1.
 
     Example: pixseek index ~/Pictures
     """

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from storage3.exceptions import StorageApiError
 
-from infra.cli.connection import Project
+from infra.cli.connection import Project, RefusedError, answering
 from shared.images import FORMATS, MAX_BYTES
 
 _SUFFIXES = {f".{name.lower()}" for name in FORMATS} | {".jpg", ".tif"}
@@ -82,18 +83,27 @@ def upload_and_wait(
 ) -> Mapping[str, str]:
     """Upload what the index lacks and wait until it has all of it; returns name → reason of the failures.
 
-    Raises `StalledError` when nothing moves for a minute.
+    Raises `StalledError` when nothing moves for a minute, `RefusedError` when the bucket cannot be made or
+    two pictures have one name, `NotRunningError` when the project does not answer.
     """
-    _make_bucket(project, bucket)
     wanted = {picture.name: picture for picture in pictures}
+    if len(wanted) < len(pictures):
+        name = next(name for name, count in Counter(p.name for p in pictures).items() if count > 1)
+        raise RefusedError(f"two files would both be {name}: index folders of one name in separate buckets")
+    with answering(project.connection.supabase_url):
+        _make_bucket(project, bucket)
     failures: dict[str, str] = {}
     settled = set(_settled(project, bucket, wanted, failures))
     missing = [picture for picture in pictures if picture.name not in settled]
     uploaded = len(pictures) - len(missing)
     report(Progress(len(pictures), uploaded, len(settled)))
-    with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
-        for _ in pool.map(lambda picture: _upload(project, bucket, picture), missing):
+    with answering(project.connection.supabase_url), ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+        reasons = pool.map(lambda picture: _upload(project, bucket, picture), missing)
+        for picture, reason in zip(missing, reasons, strict=True):
             uploaded += 1
+            if reason is not None:
+                failures[picture.name] = reason
+                settled.add(picture.name)
             report(Progress(len(pictures), uploaded, len(settled)))
     moved_at = time.monotonic()
     while len(settled) < len(wanted):
@@ -130,11 +140,20 @@ def _settled(
     return arrived
 
 
-def _upload(project: Project, bucket: str, picture: LocalPicture) -> None:
+def _upload(project: Project, bucket: str, picture: LocalPicture) -> str | None:
+    """The reason when it does not get into the bucket, else None."""
     content_type = FORMATS.get(picture.path.suffix[1:].upper(), "image/jpeg")
-    project.client.storage.from_(bucket).upload(
-        picture.name, picture.path.read_bytes(), {"upsert": "true", "content-type": content_type}
-    )
+    try:
+        if picture.path.stat().st_size > MAX_BYTES:
+            return f"too large: more than {MAX_BYTES // 1_000_000} MB"
+        project.client.storage.from_(bucket).upload(
+            picture.name, picture.path.read_bytes(), {"upsert": "true", "content-type": content_type}
+        )
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror}"
+    except StorageApiError as exc:
+        return f"refused by the bucket: {exc.message}"
+    return None
 
 
 def _make_bucket(project: Project, bucket: str) -> None:
@@ -142,7 +161,7 @@ def _make_bucket(project: Project, bucket: str) -> None:
         project.client.storage.create_bucket(bucket)
     except StorageApiError as exc:
         if str(exc.status) != "409":
-            raise
+            raise RefusedError(f"bucket {bucket} cannot be made: {exc.message}") from exc
 
 
 def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -151,10 +170,13 @@ def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _hash(path: Path) -> str | None:
-    if not 0 < path.stat().st_size <= MAX_BYTES:
+    try:
+        if not 0 < path.stat().st_size <= MAX_BYTES:
+            return None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # the upload says why
         return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_hidden(path: Path) -> bool:

@@ -56,7 +56,6 @@ class Home:
         self.files = self.path / "files"
         self.logs = self.path / "logs"
         self.lock = self.path / "lock"
-        self.processes = self.path / "processes.json"
         self._keys = self.path / "keys.json"
         self._connection = self.path / "connection.json"
 
@@ -99,6 +98,13 @@ class Home:
 def default_home() -> Path:
     """`PIXSEEK_HOME`, or a folder in the working copy that git ignores."""
     return Path(os.environ.get("PIXSEEK_HOME") or ROOT / ".pixseek" / "local")
+
+
+def bypass_proxies() -> None:
+    """Talk to this machine directly, in this process and those it starts, whatever proxy is set."""
+    for name in ("NO_PROXY", "no_proxy"):
+        others = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*others, "127.0.0.1"]))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """The embedded Postgres: one cluster in one folder; made, started, adopted after a crash, stopped."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -33,7 +34,13 @@ _BOOTSTRAP = Path(__file__).with_name("bootstrap.sql")
 _READY_S = 120.0  # crash recovery may take its time
 _STOP_S = 60.0
 _POLL_S = 0.02
-_SETTINGS = {"timezone": "UTC", "log_timezone": "UTC", "jit": "off", "max_connections": "60"}
+_SETTINGS = {
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "jit": "off",
+    "max_connections": "60",
+    "unix_socket_permissions": "0700",  # whoever reaches the socket is let in
+}
 
 
 class Postgres:
@@ -59,6 +66,11 @@ class Postgres:
 
     def start(self) -> None:
         """Start the cluster, made first if there is none; one that a killed owner left running is adopted."""
+        if re.search(r"\s", str(self._pgdata)):
+            raise StackError(
+                f"the embedded Postgres cannot live in {self._pgdata}: the path holds a space. "
+                "Choose a folder for the data without one: PIXSEEK_HOME=<folder>."
+            )
         try:
             if not (self._pgdata / "PG_VERSION").exists():
                 _make_cluster(self._pgdata)

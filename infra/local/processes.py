@@ -1,19 +1,20 @@
 """The stack's server processes: started, watched, stopped, and reaped after a kill."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from infra.local.home import ROOT, write_private
+from infra.local.home import ROOT
 
 _STOP_S = 10.0
+_MARK = "PIXSEEK_SERVER_OF"
 
 
 class StackError(Exception):
@@ -26,8 +27,6 @@ class Server:
 
     name: str
     process: subprocess.Popen[bytes]
-    started: float
-    """Seconds since the epoch; with the pid it names one process, for pids recur."""
     log: Path
 
     def check(self) -> None:
@@ -39,23 +38,19 @@ class Server:
 
 
 class Servers:
-    """All server processes of one stack, on record in a file, so that the next start can find what a killed
-    one left behind."""
+    """All server processes of one stack. Each carries the stack's folder in its environment, and so do those
+    that it forks: that is how the next start finds what a killed one left behind, and nothing else."""
 
-    def __init__(self, record: Path, logs: Path) -> None:
-        self._record = record
+    def __init__(self, home: Path, logs: Path) -> None:
+        self._mark = str(home)
         self._logs = logs
         self._servers: list[Server] = []
 
     def reap(self) -> None:
         """Stop what an earlier stack left running."""
-        if not self._record.exists():
-            return
-        for entry in json.loads(self._record.read_text()):
-            _stop_session(entry["pid"], entry["started"])
-        self._record.unlink()
+        _stop(self.running())
 
-    def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Server:
+    def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         """Run a Python module as a server. Ctrl-C does not reach it: servers are stopped in order."""
         log = self._logs / f"{name}.log"
         if log.exists():
@@ -64,16 +59,13 @@ class Servers:
             process = subprocess.Popen(  # noqa: S603 -- our own modules
                 [sys.executable, "-m", *arguments],
                 cwd=ROOT,
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, _MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        server = Server(name, process, psutil.Process(process.pid).create_time(), log)
-        self._servers.append(server)
-        self._write_record()
-        return server
+        self._servers.append(Server(name, process, log))
 
     def check(self) -> None:
         """Raises `StackError` when one of them has ended."""
@@ -83,41 +75,37 @@ class Servers:
     def stop(self) -> None:
         """Stop all, the last started first."""
         for server in reversed(self._servers):
-            _stop_session(server.process.pid, server.started)
+            _stop([process for process in self.running() if _session_id(process) == server.process.pid])
             server.process.wait()
         self._servers.clear()
-        self._record.unlink(missing_ok=True)
 
-    def _write_record(self) -> None:
-        entries = [{"pid": server.process.pid, "started": server.started} for server in self._servers]
-        write_private(self._record, json.dumps(entries))
+    def running(self) -> list[psutil.Process]:
+        """The living processes of this stack's servers, whoever started them."""
+        return [process for process in psutil.process_iter() if _mark_of(process) == self._mark]
 
 
-def _stop_session(leader_pid: int, started: float) -> None:
-    """End a server and what it forked, gently first. Each server leads a session of its own."""
-    session = _session(leader_pid, started)
-    for process in session:
-        if process.pid == leader_pid:
-            process.terminate()
-    _, stubborn = psutil.wait_procs(session, timeout=_STOP_S)
+def _stop(processes: Sequence[psutil.Process]) -> None:
+    """End servers and what they forked, gently first: a server is asked, and ends its own."""
+    for process in processes:
+        if _session_id(process) == process.pid:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+    _, stubborn = psutil.wait_procs(processes, timeout=_STOP_S)
     for process in stubborn:
         process.kill()
     psutil.wait_procs(stubborn, timeout=_STOP_S)
 
 
-def _session(leader_pid: int, started: float) -> list[psutil.Process]:
-    """The living members of a session. Its id stays taken while one of them lives; so a process of this pid
-    that started at another time means that all of them are gone."""
-    members = [process for process in psutil.process_iter() if _session_id(process.pid) == leader_pid]
-    leaders = [process for process in members if process.pid == leader_pid]
-    if any(abs(leader.create_time() - started) > 1 for leader in leaders):
-        return []
-    return members
-
-
-def _session_id(pid: int) -> int | None:
+def _mark_of(process: psutil.Process) -> str | None:
     try:
-        return os.getsid(pid)
+        return process.environ().get(_MARK)
+    except (psutil.Error, OSError):  # gone, a zombie, or another user's
+        return None
+
+
+def _session_id(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
     except (ProcessLookupError, PermissionError):
         return None
 

@@ -10,15 +10,17 @@ from types import TracebackType
 
 import fasteners
 import httpx
+from postgrest import APIError
 from supabase import create_client
 
-from infra.local.home import ROOT, Connection, Home, Keys, Ports, default_home
+from infra.local.home import ROOT, Connection, Home, Keys, Ports, bypass_proxies, default_home
 from infra.local.migrations import migrate
 from infra.local.postgres import Postgres
 from infra.local.processes import Servers, StackError
 from shared.embedding.offline import MODEL
 
 DEFAULT_PORT = 54321
+_LAST_PORT = 65_535 - 11  # the functions listen above it
 _READY_S = 60.0
 
 
@@ -26,9 +28,10 @@ class Stack:
     """A running embedded stack, as a context manager. Raises `StackError` with what to do."""
 
     def __init__(self, home: Path | None = None, base_port: int | None = None) -> None:
+        bypass_proxies()
         self._home = Home(home or default_home())
-        self._ports = Ports.from_base(base_port or int(os.environ.get("PIXSEEK_PORT") or DEFAULT_PORT))
-        self._servers = Servers(self._home.processes, self._home.logs)
+        self._ports = Ports.from_base(base_port or _port_of_environment())
+        self._servers = Servers(self._home.path, self._home.logs)
         self._closing = ExitStack()
         self.connection: Connection
 
@@ -70,16 +73,21 @@ class Stack:
         self._start_gateway(keys)
         closing.callback(self._home.withdraw)
         self.connection = self._home.announce(self._ports)
-        create_client(self.connection.supabase_url, keys.service_role_key).rpc(
-            "create_model_v1",
-            {
-                "model_name": MODEL.name,
-                "model_dimensions": MODEL.dimensions,
-                "model_similarity_floor": MODEL.similarity_floor,
-                "model_languages": list(MODEL.languages),
-            },
-        ).execute()
+        self._register_model()
         self._start_functions(keys)
+
+    def _register_model(self) -> None:
+        model = {
+            "model_name": MODEL.name,
+            "model_dimensions": MODEL.dimensions,
+            "model_similarity_floor": MODEL.similarity_floor,
+            "model_languages": list(MODEL.languages),
+        }
+        client = create_client(self.connection.supabase_url, self.connection.service_role_key)
+        try:
+            client.rpc("create_model_v1", model).execute()
+        except (APIError, httpx.HTTPError) as exc:
+            raise StackError(f"the model cannot be registered: {exc}") from exc
 
     def _lock(self, closing: ExitStack) -> None:
         """The operating system frees the lock when its holder dies, however it dies."""
@@ -141,6 +149,13 @@ class Stack:
             else:
                 return
         raise StackError(f"{url} did not answer within {_READY_S:.0f} s; the logs are in {self._home.logs}")
+
+
+def _port_of_environment() -> int:
+    port = os.environ.get("PIXSEEK_PORT") or str(DEFAULT_PORT)
+    if not port.isdecimal() or not 1 <= int(port) <= _LAST_PORT:
+        raise StackError(f"PIXSEEK_PORT={port} is not a port: a number from 1 to {_LAST_PORT}")
+    return int(port)
 
 
 def _check_port(port: int) -> None:

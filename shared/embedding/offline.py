@@ -38,7 +38,7 @@ class OfflineEmbedder:
 
     def __init__(self, *, threads: int | None = None) -> None:
         """Loads nothing yet. `threads` compute one call; by default as many as this process has cores."""
-        count = threads or len(os.sched_getaffinity(0))
+        count = threads or _cores()
         self._labels = _Once(_load_labels)
         self._lite0 = _Once(lambda: Lite0(count))
         self._use3 = _Once(lambda: Use3(count))
@@ -81,6 +81,11 @@ class OfflineEmbedder:
         labels = self._labels.get()
         by_view = weights @ (labels - labels.mean(axis=0))
         return _unit(by_view.reshape(len(pictures), _VIEWS, -1).mean(axis=1))
+
+
+def _cores() -> int:
+    """Those that this process may use; macOS does not tell, and has all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Once(Generic[_Loaded]):

@@ -16,6 +16,16 @@ Tensors: TypeAlias = "dict[str, NDArray[Any]]"
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _COUNT_BYTES: Final = 8
+# What pickle and numpy raise on bytes that are something else.
+_BROKEN: Final = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    pickle.UnpicklingError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +46,19 @@ def read_tensors(data: bytes) -> Tensors:
     count and its elements. Raises `SettingsError` for a file that is anything else, or that names anything
     but tensors.
     """
+    try:
+        return _read_tensors(io.BytesIO(data))
+    except _BROKEN as exc:
+        raise SettingsError(f"the weights are not in torch's older file format, or cut short: {exc}") from exc
+
+
+def _read_tensors(stream: io.BytesIO) -> Tensors:
     import numpy as np
     from numpy.lib.stride_tricks import as_strided
 
-    stream = io.BytesIO(data)
-    try:
-        magic, _version, _system, tensors, keys = (_TensorUnpickler(stream).load() for _ in range(5))
-    except (pickle.UnpicklingError, EOFError) as exc:
-        raise SettingsError(f"the weights are not in torch's older file format: {exc}") from exc
+    magic, _version, _system, tensors, keys = (_TensorUnpickler(stream).load() for _ in range(5))
     if magic != _MAGIC:
-        raise SettingsError("the weights are not in torch's older file format")
+        raise ValueError("it starts otherwise")
 
     dtypes = dict(tensor.storage for tensor in tensors.values())
     storages = {}
@@ -58,7 +71,7 @@ def read_tensors(data: bytes) -> Tensors:
         storage = storages[tensor.storage[0]][tensor.offset :]
         last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
         if last >= len(storage):
-            raise SettingsError("the weights are cut short")
+            raise ValueError("a tensor reaches beyond its storage")
         steps = [stride * storage.itemsize for stride in tensor.strides]
         return as_strided(storage, tensor.shape, steps, writeable=False)
 

@@ -20,7 +20,9 @@ def read_checked(path: Path, sha256: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as exc:
-        raise SettingsError(f"cannot read the weights in {path}: {exc.strerror}") from exc
+        raise SettingsError(
+            f"cannot read the weights in {path}: {exc.strerror}. Install its package again."
+        ) from exc
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise SettingsError(

@@ -87,7 +87,8 @@ begin
       coalesce(vector_dims(embedding), 0), model.name, model.dimensions
       using errcode = '22023', hint = 'Embed with the model that the index uses.';
   end if;
-  if vector_norm(embedding) = 0 then
+  -- As it is stored and compared: what is tiny becomes zero there.
+  if l2_norm(embedding::halfvec) = 0 then
     raise exception 'the vector is zero: it points nowhere, so nothing is near it (model %, % dimensions)',
       model.name, model.dimensions using errcode = '22023';
   end if;

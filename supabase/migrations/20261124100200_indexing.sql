@@ -15,7 +15,9 @@ set search_path = ''
 as $$
   select o.version, o.owner_id, (o.metadata ->> 'size')::bigint, o.updated_at
   from storage.objects o
-  where o.bucket_id = bucket_name and o.name = object_name;
+  where o.bucket_id = bucket_name and o.name = object_name
+    -- A row without them was not written by Storage: there are no bytes.
+    and o.version is not null and o.metadata ? 'size';
 $$;
 
 -- Locks the row of an object, made when it is new; null when the index knows something newer.

@@ -173,6 +173,17 @@ class TestTheWebhook:
 
         assert answer.status_code == 400
 
+    def test_a_moment_beyond_the_calendar_is_refused_for_good(
+        self, url: str, keys: Keys, payload: dict[str, object]
+    ) -> None:
+        record = payload["record"]
+        assert isinstance(record, dict)
+        event = {**payload, "record": {**record, "updated_at": "0001-01-01T00:00:00+05:00"}}
+
+        answer = httpx.post(url, json=event, headers={"x-webhook-secret": keys.webhook_secret})
+
+        assert answer.status_code == 400
+
     def test_an_event_that_lies_about_its_object_changes_nothing(
         self, url: str, keys: Keys, payload: dict[str, object], bucket: str, sql: psycopg.Connection
     ) -> None:

@@ -1,6 +1,5 @@
 """kill -9 of any process of the stack, then start again: nothing lost, no stale lock, no orphan."""
 
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 from infra.cli import pictures
 from infra.cli.connection import Project
 from infra.local.home import Home
+from infra.local.processes import Servers
 from tests.integration.conftest import free_base_port, picture_bytes, rows
 
 _PATIENCE_S = 60.0
@@ -54,12 +54,18 @@ class Served:
         return Project(connection)
 
     def family(self) -> dict[str, psutil.Process]:
-        """Every process of the stack by name: those of the record, the postmaster, and serve itself."""
-        record = json.loads(self.home.processes.read_text())
-        names = ["gateway", "search_images", "index_image"]
-        family = {name: psutil.Process(entry["pid"]) for name, entry in zip(names, record, strict=True)}
+        """Every process of the stack by name: its servers, the postmaster, and serve itself."""
+        servers = [process for process in self.servers() if os.getsid(process.pid) == process.pid]
+        family = {
+            name: next(server for server in servers if any(name in word for word in server.cmdline()))
+            for name in ("gateway", "search_images", "index_image")
+        }
         postmaster = int((self.home.pgdata / "postmaster.pid").read_text().split()[0])
         return {**family, "postgres": psutil.Process(postmaster), "serve": psutil.Process(self.process.pid)}
+
+    def servers(self) -> list[psutil.Process]:
+        """All server processes of the stack, with those that they forked."""
+        return Servers(self.home.path, self.home.logs).running()
 
     def finish(self) -> str:
         output, _ = self.process.communicate(timeout=_PATIENCE_S)

@@ -93,11 +93,41 @@ def test_ten_thousand_characters_never_reach_the_embedder(ask: Ask) -> None:
     assert "too many" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("token", [None, "nonsense", "eyJhbGciOiJub25lIn0.eyJyb2xlIjoic2VydmljZV9yb2xlIn0."])
+@pytest.mark.parametrize(
+    "token", [None, "nonsense", "caf\u00e9", "eyJhbGciOiJub25lIn0.eyJyb2xlIjoic2VydmljZV9yb2xlIn0."]
+)
 def test_a_caller_without_a_valid_token_is_refused(token: str | None, ask: Ask) -> None:
     answer = ask(token, q="a cat")
 
     assert answer.status_code == 401
+
+
+def test_a_link_is_the_callers_right_in_the_bucket_not_the_indexs_opinion(
+    packaged: dict[str, Path],
+    client: Client,
+    bucket: str,
+    sql: psycopg.Connection,
+    user_token: Callable[[str], str],
+    state_of: State,
+    wait_for: Wait,
+    ask: Ask,
+) -> None:
+    """The index may still think that the picture is hers when its name is another's already."""
+    carol = "00000003-0000-4000-8000-000000000000"
+    client.storage.from_(bucket).upload("cat.png", packaged["packaged/chelsea.png"].read_bytes())
+    wait_for(lambda: (state_of(bucket, "cat.png") or {}).get("state") == "indexed")
+    sql.execute("update pixseek.images set owner = %s where bucket = %s", (carol, bucket))
+
+    [denied] = ask(user_token(carol), q="a cat").json()["results"]
+    sql.execute(
+        "create policy all_read on storage.objects for select to authenticated "
+        f"using (bucket_id = '{bucket}')".encode()
+    )
+    [allowed] = ask(user_token(carol), q="a cat").json()["results"]
+    sql.execute("drop policy all_read on storage.objects")
+
+    assert denied["url"] is None
+    assert httpx.get(allowed["url"]).status_code == 200
 
 
 def test_the_anon_key_alone_finds_nothing(ask: Ask, project: Project) -> None:
@@ -194,6 +224,7 @@ class TestTheGuidesFunction:
         [
             ([0.1, 0.2], 5, "22023"),
             ([0.0] * 512, 5, "22023"),
+            ([1e-9] + [0.0] * 511, 5, "22023"),
             ("[" + ",".join(["NaN"] * 512) + "]", 5, "22000"),
             ("[]", 5, "22000"),
             (None, 5, "22023"),

@@ -134,6 +134,35 @@ def test_what_cannot_be_embedded_says_why(data: bytes, reason: str) -> None:
         decode(data)
 
 
+def _progressive() -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 80).convert("RGB").save(buffer, "JPEG", progressive=True)
+    return buffer.getvalue()
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
+    jpeg = _progressive()
+    last_scan = jpeg.rindex(b"\xff\xda")
+    bomb = jpeg[:last_scan] + jpeg[last_scan:-2] * 200 + b"\xff\xd9"
+
+    with pytest.raises(PictureError, match="too many scans"):
+        decode(bomb)
+
+
+def test_a_jpeg_of_endless_comments_is_refused() -> None:
+    jpeg = _progressive()
+
+    with pytest.raises(PictureError, match="too many segments"):
+        decode(jpeg[:2] + b"\xff\xfe\x00\x02" * 10_000 + jpeg[2:])
+
+
+def test_what_follows_a_jpeg_in_its_file_does_not_count() -> None:
+    """Cameras append the film of a moving picture, whose bytes may be anything."""
+    picture = decode(_progressive() + b"\xff\xda" * 1000)
+
+    assert (picture.width, picture.height) == (64, 64)
+
+
 @given(position=st.integers(0, 10_000), value=st.integers(0, 255), form=st.sampled_from(sorted(FORMATS)))
 def test_a_flipped_byte_never_crashes(position: int, value: int, form: str) -> None:
     data = bytearray(_encoded(_halves(), form))

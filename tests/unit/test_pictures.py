@@ -3,7 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from infra.cli.pictures import find, object_name
+import pytest
+
+from infra.cli.connection import Project, RefusedError
+from infra.cli.pictures import LocalPicture, find, object_name, upload_and_wait
+from infra.local.home import Connection
 
 
 def test_pictures_are_found_below_a_folder_and_named_by_it(tmp_path: Path) -> None:
@@ -32,3 +36,11 @@ def test_names_that_storage_refuses_are_rewritten_without_collision() -> None:
     assert object_name("day 1/a+b (2).jpg") == "day 1/a+b (2).jpg"
     assert object_name("狗#.jpg") == "=E7=8B=97=23.jpg"
     assert object_name("=23.jpg") == "=3D23.jpg"
+
+
+def test_two_files_of_one_name_are_refused_before_one_replaces_the_other(tmp_path: Path) -> None:
+    nowhere = Project(Connection("http://127.0.0.1:9", "http://127.0.0.1:9", "anon", "service"))
+    italy = LocalPicture("Italy/1.png", tmp_path / "1.png", None)
+
+    with pytest.raises(RefusedError, match=r"Italy/1\.png"):
+        upload_and_wait(nowhere, "photos", [italy, italy], lambda _: None)

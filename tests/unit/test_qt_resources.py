@@ -3,7 +3,8 @@
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from functools import reduce
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from infra.qt_resources import QtResourceError, read_files
 
-Tree: TypeAlias = "dict[str, Union[bytes, Packed, Tree]]"
+Tree: TypeAlias = "dict[str, bytes | Packed | Tree]"
 
 _DIRECTORY = 2
 _TIMES_BYTES = 8
@@ -129,9 +130,7 @@ def test_a_resource_file_may_hold_nothing(version: int) -> None:
 
 
 def test_folders_may_lie_deep() -> None:
-    tree: Tree = {"file": b"deep"}
-    for _ in range(2000):
-        tree = {"d": tree}
+    tree: Tree = reduce(lambda below, _: {"d": below}, range(2000), {"file": b"deep"})
 
     [(path, content)] = read_files(_built(tree))
 
@@ -205,12 +204,36 @@ def test_a_folder_that_claims_more_children_than_there_are_is_refused(count: int
         list(read_files(data))
 
 
-@pytest.mark.xfail(run=False, strict=True, reason="takes 3 GB: every folder queues as many as there are bytes")
 def test_folders_that_all_claim_more_children_than_there_are_cost_no_memory() -> None:
     nodes = [Node(0, _DIRECTORY, 2**32 - 1, number + 1) for number in range(1500)]
 
     with pytest.raises(QtResourceError):
         list(read_files(_laid_out(nodes, b"", _name("d"))))
+
+
+@pytest.mark.parametrize("length", [10_000, 2**31, 2**32 - 1])
+def test_content_that_claims_more_bytes_than_there_are_is_refused(length: int) -> None:
+    contents = struct.pack(">I", length) + b"short"
+    data = _laid_out([Node(0, _DIRECTORY, 1, 1), Node(0, 0, 0, 0)], contents, _name("d"))
+
+    with pytest.raises(QtResourceError, match=f"{length} bytes expected"):
+        list(read_files(data))
+
+
+def test_a_name_that_claims_more_letters_than_there_are_is_refused() -> None:
+    name = struct.pack(">HI", 2**16 - 1, 0) + "d".encode("utf-16-be")
+    data = _laid_out([Node(0, _DIRECTORY, 1, 1), Node(0, 0, 0, 0)], bytes(4), name)
+
+    with pytest.raises(QtResourceError, match="cut short"):
+        list(read_files(data))
+
+
+@pytest.mark.parametrize("offset", [-1, -40, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("place", [8, 12, 16], ids=["tree", "contents", "names"])
+def test_parts_that_do_not_lie_where_the_header_says_are_refused(place: int, offset: int) -> None:
+    data = _built(_TREE)
+
+    assert _refused(data[:place] + struct.pack(">i", offset) + data[place + 4 :])
 
 
 @_VERSIONS

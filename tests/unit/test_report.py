@@ -34,12 +34,21 @@ def test_the_file_says_machine_rows_and_targets(folder: Path) -> None:
     publish("eval", _ROWS, [_target(0.75)])
 
     result = _read(folder, "eval")
-    assert list(result) == ["machine", "rows", "targets"]
+    assert set(result) >= {"machine", "rows", "targets"}
     assert set(result["machine"]) >= {"platform", "processor", "cores", "python"}
     assert result["rows"] == _ROWS
     assert result["targets"] == [
         {"id": "eval.photos.hit1.en", "value": 0.75, "target": 0.5, "direction": "min"}
     ]
+
+
+def test_details_go_into_the_file_and_not_into_the_table(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish("eval", _ROWS, [_target(0.75)], details=[{"query": "one of hundreds"}])
+
+    assert _read(folder, "eval")["details"] == [{"query": "one of hundreds"}]
+    assert "hundreds" not in capsys.readouterr().out
 
 
 def test_a_later_result_takes_the_place_of_an_earlier_one(folder: Path) -> None:

@@ -52,7 +52,7 @@ class Tensor:
     def __init__(
         self, storage: Storage, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0
     ) -> None:
-        self._arguments = (storage, offset, shape, strides, False, OrderedDict())
+        self._arguments: tuple[object, ...] = (storage, offset, shape, strides, False, OrderedDict())
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild_tensor_v2, self._arguments
@@ -166,18 +166,19 @@ def test_weights_cannot_be_written_to() -> None:
 @pytest.mark.parametrize(
     ("function", "name"),
     [
-        (os.system, r"\w+\.system"),
-        (eval, r"\w+\.eval"),
-        (getattr, r"\w+\.getattr"),
-        (subprocess.Popen, r"subprocess\.Popen"),
+        (os.system, "system"),
+        (eval, "eval"),
+        (getattr, "getattr"),
+        (subprocess.Popen, "Popen"),
     ],
+    ids=["system", "eval", "getattr", "Popen"],
 )
 def test_a_pickle_that_asks_for_anything_but_tensors_is_refused_by_name(
     function: Callable[..., object], name: str, protocol: int
 ) -> None:
     data = _written({"weight": Call(function, "1")}, protocol=protocol)
 
-    with pytest.raises(SettingsError, match=f"the weights ask for {name}, which no tensor needs"):
+    with pytest.raises(SettingsError, match=rf"the weights ask for \w+\.{name}, which no tensor needs"):
         read_tensors(data)
 
 
@@ -219,14 +220,8 @@ def test_a_wrong_magic_is_refused(magic: object) -> None:
         b"\x93NUMPY\x01\0",
         bytes(range(256)),
         b"N.N.N.N.N.",
-        pytest.param(
-            b"\x80\xff.",
-            marks=pytest.mark.xfail(raises=ValueError, strict=True, reason="pickle's ValueError escapes"),
-        ),
-        pytest.param(
-            b"\x8c\x01\xff.",
-            marks=pytest.mark.xfail(raises=ValueError, strict=True, reason="pickle's ValueError escapes"),
-        ),
+        b"\x80\xff.",
+        b"\x8c\x01\xff.",
     ],
     ids=["empty", "text", "zip", "lfs", "html", "png", "npy", "bytes", "nothings", "protocol", "text code"],
 )
@@ -235,14 +230,12 @@ def test_what_is_no_such_file_is_refused(data: bytes) -> None:
         read_tensors(data)
 
 
-@pytest.mark.xfail(raises=AttributeError, strict=True, reason="AttributeError escapes")
 @pytest.mark.parametrize("tensors", [{"epoch": 3}, [1, 2], 7])
 def test_a_file_of_anything_but_a_state_dict_is_refused(tensors: object) -> None:
     with pytest.raises(SettingsError):
         read_tensors(_written(tensors))
 
 
-@pytest.mark.xfail(raises=KeyError, strict=True, reason="KeyError escapes")
 def test_a_storage_that_is_not_in_the_file_is_refused() -> None:
     with pytest.raises(SettingsError):
         read_tensors(_written({"weight": Tensor(_floats(6), (2, 3), (3, 1))}))
@@ -259,7 +252,6 @@ def test_a_file_that_is_cut_short_is_refused(missing_bytes: int) -> None:
         read_tensors(_whole_file()[:-missing_bytes])
 
 
-@pytest.mark.xfail(raises=ValueError, strict=True, reason="numpy's ValueError escapes")
 @pytest.mark.parametrize("missing_bytes", [1, 2, 3])
 def test_a_file_that_is_cut_short_within_a_number_is_refused(missing_bytes: int) -> None:
     with pytest.raises(SettingsError):

@@ -9,6 +9,7 @@ from infra.local.gateway.errors import invalid_request
 from infra.local.gateway.rows import SORTABLE, Page
 
 _MAX_NAMES = 1000
+_MAX_INTEGER = 2**31 - 1
 _Body = TypeVar("_Body", bound=BaseModel)
 _Names = Annotated[list[str], Field(min_length=1, max_length=_MAX_NAMES)]
 _Seconds = Annotated[int, Field(ge=1)]
@@ -30,8 +31,8 @@ class ListObjects(_Asked):
 
     prefix: str
     search: str | None = None
-    limit: Annotated[int, Field(ge=1)] = 100
-    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=_MAX_INTEGER)] = 100
+    offset: Annotated[int, Field(ge=0, le=_MAX_INTEGER)] = 0
     sort_by: SortBy = Field(alias="sortBy", default=SortBy())
 
     def page(self) -> Page:

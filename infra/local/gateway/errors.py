@@ -133,7 +133,7 @@ def storage_error(error: psycopg.Error | PoolTimeout) -> StorageError:
             return StorageError(409, "ResourceAlreadyExists", "The resource already exists", "Duplicate")
         case "23503":
             return StorageError(404, "InvalidRequest", "The related resource does not exist")
-        case "22P02":
+        case "22P02" | "22P05":
             return StorageError(400, "InvalidParameter", message)
         case "53300":
             text = "Too many connections issued to the database"

@@ -1,6 +1,7 @@
 """The body of an upload: a form as storage3 sends it, or the bare bytes; never more than the limit."""
 
 import json
+import re
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from infra.local.gateway.rows import Json
 
 _FORM_OVERHEAD_BYTES = 2 * 1024 * 1024
 _IN_MEMORY_BYTES = 1024 * 1024
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ async def receive(request: Request, limits: Limits) -> Upload:
     else:
         upload = await _receive_bytes(request, limits.size_bytes)
     with _closed_on_error(upload.file):
+        for value in (upload.mime_type, upload.cache_control):
+            if not _HEADER_VALUE.fullmatch(value):  # downloads carry it as a header
+                raise invalid_request(f"not a header's value: {value!a}")
         limits.check_type(upload.mime_type)
         if upload.file.seek(0, 2) > limits.size_bytes:
             raise too_large()
@@ -116,6 +121,6 @@ def _metadata(text: str | None) -> Json:
     """What is not a JSON object counts as none, as in Storage."""
     try:
         value = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

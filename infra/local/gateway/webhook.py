@@ -22,6 +22,7 @@ _LOOK_EVERY_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _FINISH_S = 3.0
 _WORTH_A_RETRY = {408, 429}
+_MAX_ATTEMPTS = 100  # over an hour and a half
 # The oldest event of each object that is due. The events of one object are sent in order, one at a time.
 _DUE = """
 select o.id, o.object_id, o.payload, o.attempts
@@ -53,7 +54,7 @@ class _Event(NamedTuple):
 
 class Webhook:
     """Delivers the outbox, at least once each: a row goes when the receiver has taken it, and stays on record
-    when it was refused for good. No transaction is open while the receiver works."""
+    when it was refused for good or too often. No transaction is open while the receiver works."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings = settings
@@ -114,7 +115,9 @@ class Webhook:
         async with transaction(self._pool) as connection:
             if status is not None and 200 <= status < 300:
                 await connection.execute("delete from gateway.webhook_outbox where id = %s", (event.id,))
-            elif status is not None and 400 <= status < 500 and status not in _WORTH_A_RETRY:
+            elif event.attempts + 1 >= _MAX_ATTEMPTS or (
+                status is not None and 400 <= status < 500 and status not in _WORTH_A_RETRY
+            ):
                 _log.warning("event %s given up: the receiver answered %s", event.id, status)
                 await connection.execute(_GIVE_UP, (status, event.id))
             else:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from infra.local.home import ROOT
 from infra.local.postgres import SUPERUSER, Postgres
@@ -202,3 +204,22 @@ def test_a_server_that_is_still_recovering_is_waited_for(cluster: Postgres, tmp_
     cluster.start()
 
     assert kept(cluster) == [("kept",)]
+
+
+def test_only_its_owner_reaches_the_socket_wherever_it_lies(tmp_path: Path) -> None:
+    """A long path does not fit a socket: then it lies in a folder that all users share."""
+    folder = tmp_path / ("long" * 25) / "pgdata"
+    folder.parent.mkdir()
+
+    with Postgres(folder) as cluster:
+        socket_folder = conninfo_to_dict(cluster.dsn(SUPERUSER))["host"]
+
+        mode = Path(str(socket_folder), ".s.PGSQL.5432").stat().st_mode
+
+    assert str(socket_folder) != str(folder)
+    assert stat.S_IMODE(mode) == 0o700
+
+
+def test_a_path_with_a_space_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"holds a space.*PIXSEEK_HOME"):
+        Postgres(tmp_path / "my home" / "pgdata").start()

@@ -697,3 +697,48 @@ def test_links_are_on_the_gateways_own_address(gateway: Gateway, service: Client
 
     assert urlsplit(link).netloc == urlsplit(gateway.url).netloc
     assert ANON_KEY not in link
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("contentType", "图片/png"),
+        ("contentType", "image/png\r\nX-Evil: yes"),
+        ("contentType", "image/png\0"),
+        ("cacheControl", "3600\r\nX-Evil: yes"),
+        ("metadata", '{"a": "\\u0000"}'),
+    ],
+)
+def test_what_could_not_be_sent_back_is_not_taken(
+    field: str, value: str, gateway: Gateway, service: Client, bucket: str
+) -> None:
+    answer = httpx.post(
+        f"{gateway.url}/storage/v1/object/{bucket}/a.png",
+        data={field: value},
+        files={"file": ("a.png", b"bytes", "image/png")},
+        headers={"Authorization": f"Bearer {SERVICE_KEY}"},
+    )
+
+    assert (answer.status_code, answer.json()["statusCode"]) == (400, "400")
+    assert service.storage.from_(bucket).list() == []
+
+
+def test_metadata_that_is_nested_without_end_counts_as_none(gateway: Gateway, bucket: str) -> None:
+    answer = httpx.post(
+        f"{gateway.url}/storage/v1/object/{bucket}/a.png",
+        data={"metadata": "[" * 100_000},
+        files={"file": ("a.png", b"bytes", "image/png")},
+        headers={"Authorization": f"Bearer {SERVICE_KEY}"},
+    )
+
+    assert answer.status_code == 200
+
+
+def test_a_list_of_more_than_can_be_counted_is_refused(gateway: Gateway, bucket: str) -> None:
+    answer = httpx.post(
+        f"{gateway.url}/storage/v1/object/list/{bucket}",
+        json={"prefix": "", "limit": 10**30},
+        headers={"Authorization": f"Bearer {SERVICE_KEY}"},
+    )
+
+    assert (answer.status_code, answer.json()["statusCode"]) == (400, "400")

@@ -1,0 +1,108 @@
+"""What we depend on fails in ways that look like something else."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psycopg
+import pytest
+from supabase import Client
+
+from infra.cli.connection import Project
+from shared import indexing
+from shared.database import Database
+from shared.embedding.offline import MODEL, OfflineEmbedder
+from shared.errors import AccessDenied, PixseekError, Unavailable
+from shared.models import Change, ObjectEvent, ObjectRef
+from shared.storage.supabase import SupabaseStorage
+from tests.integration.conftest import picture_bytes
+
+
+@contextmanager
+def _answering(status: int, body: object) -> Iterator[str]:
+    """A server that gives every request the same answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.dumps(body).encode()
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, {"message": "Invalid API key"}, AccessDenied),
+        (429, {"message": "API rate limit exceeded"}, Unavailable),
+        (502, {"message": "An invalid response was received from the upstream server"}, Unavailable),
+        (503, {"message": "name resolution failed"}, Unavailable),
+        (540, {"message": "Project paused"}, Unavailable),
+        (500, {"code": "57014", "message": "timeout", "details": None, "hint": None}, Unavailable),
+    ],
+)
+def test_an_outage_is_told_from_a_wrong_key(status: int, body: object, error: type[PixseekError]) -> None:
+    with _answering(status, body) as url:
+        database = Database(url, service_key="service", anon_key="anon", timeout_s=5)
+
+        with pytest.raises(error):
+            database.nearest([1.0] * 512, model=MODEL.name, limit=1, caller_token="token")
+
+
+def test_a_bucket_that_refuses_us_does_not_empty_the_index(
+    project: Project, client: Client, bucket: str, sql: psycopg.Connection
+) -> None:
+    """With a key that it does not know, Storage says that there is no such bucket."""
+    connection = project.connection
+    database = Database(
+        connection.supabase_url,
+        service_key=connection.service_role_key,
+        anon_key=connection.anon_key,
+        timeout_s=10,
+    )
+    store = SupabaseStorage(
+        connection.supabase_url,
+        service_key="of.another.project",
+        anon_key=connection.anon_key,
+        head=database.stored_object,
+        link_expires_s=60,
+        timeout_s=10,
+    )
+    client.storage.from_(bucket).upload("kept.png", picture_bytes((1, 1, 1)))
+    event = ObjectEvent(ObjectRef(bucket, "kept.png"), Change.WRITTEN, "20260101T000000.000000Z")
+
+    with pytest.raises(Unavailable, match="does not hand it out"):
+        indexing.apply(event, store=store, embedder=OfflineEmbedder(), index=database)
+
+    states = sql.execute("select state from pixseek.images where bucket = %s", (bucket,)).fetchall()
+    assert ("deleted",) not in states
+
+
+def test_a_row_that_storage_did_not_write_counts_as_no_object(
+    project: Project, bucket: str, sql: psycopg.Connection
+) -> None:
+    connection = project.connection
+    database = Database(
+        connection.supabase_url,
+        service_key=connection.service_role_key,
+        anon_key=connection.anon_key,
+        timeout_s=10,
+    )
+    name = hashlib.sha256(bucket.encode()).hexdigest()
+
+    sql.execute("insert into storage.objects (bucket_id, name) values (%s, %s)", (bucket, name))
+
+    assert database.stored_object(ObjectRef(bucket, name)) is None
