@@ -130,7 +130,9 @@ def ask(project: Project) -> Callable[..., httpx.Response]:
     """Call the search function over HTTP, with the service key unless another is given."""
 
     def get(token: str | None = project.connection.service_role_key, **parameters: str) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}".encode("latin-1")} if token is not None else {}
+        headers = httpx.Headers(
+            {"Authorization": f"Bearer {token}"} if token is not None else {}, encoding="latin-1"
+        )
         url = f"{project.connection.search_url}/search"
         return httpx.get(url, params=parameters, headers=headers, timeout=60)
 
