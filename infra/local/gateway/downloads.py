@@ -1,5 +1,6 @@
 """`/storage/v1/object`: reading objects, by right, by a public bucket or by a signed link."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import quote
@@ -57,11 +58,14 @@ class Downloads:
         return JSONResponse(_described(await self._find(request, None)))
 
     async def _serve(self, request: Request, caller: Caller | None) -> Response:
+        return await self._read(request, lambda: self._find(request, caller))
+
+    async def _read(self, request: Request, find: Callable[[], Awaitable[Json | None]]) -> Response:
         """An overwrite may remove the bytes between row and file: then look at the row again."""
         for _ in range(_ATTEMPTS):
-            found = await self._find(request, caller)
-            content = await self._files.read(str(found["version"]))
-            if content is not None:
+            found = await find()
+            content = await self._files.read(str(found["version"])) if found else None
+            if found and content is not None:
                 return _response(request, found, content)
         raise no_object()
 
@@ -115,13 +119,12 @@ class Downloads:
             raise StorageError(400, "InvalidJWT", str(exc)) from exc
         if not opens:
             raise StorageError(400, "InvalidSignature", "Invalid signature")
-        for _ in range(_ATTEMPTS):
+
+        async def find() -> Json | None:
             async with as_owner(self._pool) as connection:
-                found = await rows.find_object(connection, key)
-            content = await self._files.read(str(found["version"])) if found else None
-            if found and content is not None:
-                return _response(request, found, content)
-        raise no_object()
+                return await rows.find_object(connection, key)
+
+        return await self._read(request, find)
 
 
 def _key(request: Request) -> ObjectKey:
