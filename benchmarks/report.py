@@ -1,6 +1,7 @@
 """A benchmark's result: a table for the reader, a file for other programs, an exit code for `make`."""
 
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ def publish(
     result = {
         "machine": _machine(),
         "rows": list(rows),
-        "targets": [asdict(target) for target in targets],
+        "targets": [_published(target) for target in targets],
         "details": list(details),
     }
     path = FOLDER / f"{name}.json"
@@ -58,6 +59,11 @@ def publish(
     return int(not all(target.met for target in targets))
 
 
+def _published(target: Target) -> dict[str, object]:
+    """What was not measured is null: JSON has no NaN."""
+    return {**asdict(target), "value": None if math.isnan(target.value) else target.value}
+
+
 def _machine() -> dict[str, object]:
     return {
         "platform": platform.platform(terse=True),
@@ -68,7 +74,7 @@ def _machine() -> dict[str, object]:
 
 
 def _rows_table(rows: Sequence[Mapping[str, object]]) -> Table:
-    columns = list(rows[0])
+    columns = list(rows[0]) if rows else []
     table = Table(*columns)
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))

@@ -103,3 +103,10 @@ def test_what_was_measured_is_printed(capsys: pytest.CaptureFixture[str]) -> Non
     assert "≥ 0.5" in shown
     assert "≤ 5" in shown
     assert "missed" in shown
+
+
+def test_what_was_not_measured_is_null_in_the_file(folder: Path) -> None:
+    code = publish("empty", [], [Target("t", math.nan, 1, "min")])
+
+    assert code == 1
+    assert _read(folder, "empty")["targets"][0]["value"] is None
