@@ -21,6 +21,7 @@ from infra.cli import pictures
 from infra.cli.connection import Project
 from infra.local.home import Home, Keys
 from infra.local.stack import Stack
+from shared.database import Database
 
 _SETTLE_S = 30.0
 
@@ -64,6 +65,18 @@ def stack(home: Home) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def project(stack: Stack) -> Project:
     return Project(stack.connection)
+
+
+@pytest.fixture(scope="session")
+def database(project: Project) -> Database:
+    """The adapter that the functions use."""
+    connection = project.connection
+    return Database(
+        connection.supabase_url,
+        service_key=connection.service_role_key,
+        anon_key=connection.anon_key,
+        timeout_s=10,
+    )
 
 
 @pytest.fixture(scope="session")

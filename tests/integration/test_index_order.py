@@ -14,17 +14,6 @@ from shared.models import Change, ImageRecord, ObjectEvent, ObjectRef, Standing,
 _VECTOR = [1.0] + [0.0] * 511
 
 
-@pytest.fixture(scope="module")
-def database(project: Project) -> Database:
-    connection = project.connection
-    return Database(
-        connection.supabase_url,
-        service_key=connection.service_role_key,
-        anon_key=connection.anon_key,
-        timeout_s=10,
-    )
-
-
 @pytest.fixture
 def ref() -> ObjectRef:
     return ObjectRef("order", f"{uuid4()}.png")
