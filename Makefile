@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check test-all eval format clean
+.PHONY: help demo serve test check test-all eval bench-search format clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -12,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 READY := .venv/.ready
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## photographs in, sentences find them; PHOTOS=DIR takes a folder of your own
 	@.venv/bin/pixseek demo
@@ -35,6 +35,9 @@ test-all: $(READY) ## what needs more than pip: Debian's photographs and WordNet
 eval: $(READY) ## hit@1 and MRR of the offline embedder, into build/bench/eval.json
 	@.venv/bin/python -m benchmarks.eval
 
+bench-search: $(READY) build/peers/vecs/.ready build/peers/hnswlib/.ready ## search beside the guide's way and vecs, into build/bench/search.json
+	@.venv/bin/python -m benchmarks.search
+
 format: $(READY) ## format and mend what can be mended
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
@@ -51,4 +54,11 @@ clean: ## remove the environment, the caches and the embedded stack's data
 $(READY): .uv/bin/uv pyproject.toml uv.lock
 	@echo "setting up: packages from uv.lock"
 	@.uv/bin/uv sync --quiet --frozen --all-extras --python $(PYTHON)
+	@touch $@
+
+# What `make bench-search` compares with; each in an environment of its own, the project depends on none.
+build/peers/%/.ready: benchmarks/peers/%.txt .uv/bin/uv
+	@echo "setting up: $*"
+	@.uv/bin/uv venv --quiet --clear --python .venv/bin/python $(@D)
+	@.uv/bin/uv pip install --quiet --python $(@D)/bin/python --requirement $<
 	@touch $@

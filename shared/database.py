@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import httpx
 from postgrest import APIError, SyncPostgrestClient
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from shared.errors import AccessDenied, InputError, PixseekError, SettingsError, Unavailable
 from shared.models import (
@@ -22,7 +22,7 @@ from shared.models import (
 
 _Reply = TypeVar("_Reply")
 _DENIED = {"42501", "PGRST301", "PGRST302", "PGRST303"}
-_WRONG_CLASSES = {"22", "23", "P0"}
+_WRONG_CLASSES = {"22", "23", "55", "P0"}
 _OUTAGE = {408, 429, *range(500, 600)}
 _NOT_SET_UP = {"PGRST202", "42704", "42883", "42P01"}
 
@@ -31,23 +31,39 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _HitRow(_Row):
+class _HitRow(BaseModel):
     id: int
     bucket: str
     image: str
     similarity: float
 
 
+class _Found(BaseModel):
+    """Of a search; what it does not need of the reply is left unread."""
+
+    hits: list[_HitRow]
+
+
 class _StoredRow(_Row):
+    name: str
     version: str
     owner: str | None
+    metadata: dict[str, JsonValue]
     size_bytes: int
+    created_at: datetime
     updated_at: datetime
 
 
-_HITS = TypeAdapter(list[_HitRow])
+class _StandingRow(_Row):
+    bucket: str
+    name: str
+    image_id: int | None
+    standing: Standing
+
+
+_FOUND = TypeAdapter(_Found)
 _STORED = TypeAdapter(list[_StoredRow])
-_STANDING = TypeAdapter(Standing)
+_STANDINGS = TypeAdapter(list[_StandingRow])
 
 
 class Database:
@@ -61,10 +77,20 @@ class Database:
 
     def stored_object(self, ref: ObjectRef) -> StoredObject | None:
         """What Supabase Storage has under this name now. Raises `Unavailable`."""
-        rows = self._write("stored_object_v1", {"bucket_name": ref.bucket, "object_name": ref.name}, _STORED)
+        rows = self._write(
+            "stored_objects_v1", {"bucket_name": ref.bucket, "object_names": [ref.name]}, _STORED
+        )
         return next(
             (
-                StoredObject(ref, row.version, ordering_key(row.updated_at), row.size_bytes, row.owner)
+                StoredObject(
+                    ref,
+                    row.version,
+                    ordering_key(row.updated_at),
+                    row.size_bytes,
+                    row.owner,
+                    row.metadata,
+                    row.created_at,
+                )
                 for row in rows
             ),
             None,
@@ -72,60 +98,48 @@ class Database:
 
     def record(self, image: ImageRecord, *, model: str) -> Standing:
         """Put a picture on record, unless something newer is known; reuse a vector of the same bytes."""
-        return self._write(
-            "record_image_v1",
-            {
-                **_object_arguments(image.stored),
-                "object_hash": image.content_hash,
-                "object_type": image.content_type,
-                "image_width": image.width,
-                "image_height": image.height,
-                "model_name": model,
-            },
-            _STANDING,
-        )
+        item = {
+            **_object_item(image.stored),
+            "content_hash": image.content_hash,
+            "content_type": image.content_type,
+            "width": image.width,
+            "height": image.height,
+        }
+        return self._standing("record_images_v1", {"images": [item], "model_name": model})
 
     def store(self, image: ImageRecord, vector: Vector, *, model: str) -> Standing:
         """Make a recorded picture searchable, unless it has changed since."""
-        return self._write(
-            "store_vector_v1",
-            {
-                "bucket_name": image.stored.ref.bucket,
-                "object_name": image.stored.ref.name,
-                "object_hash": image.content_hash,
-                "model_name": model,
-                "embedding": list(vector),
-            },
-            _STANDING,
-        )
+        return self._store(image, {"embedding": list(vector)}, model)
+
+    def give_back(self, image: ImageRecord, reason: str, *, may_retry: bool, model: str) -> Standing:
+        """Say that a recorded picture could not be embedded, for now or for good."""
+        return self._store(image, {"reason": reason, "may_retry": may_retry}, model)
 
     def fail(self, stored: StoredObject, *, content_hash: str | None, reason: str) -> Standing:
-        """Keep an object that cannot be embedded on record, with the reason."""
-        return self._write(
-            "fail_image_v1",
-            {**_object_arguments(stored), "object_hash": content_hash, "failure_reason": reason},
-            _STANDING,
-        )
+        """Keep an object that is no picture on record, with the reason."""
+        item = {**_object_item(stored), "content_hash": content_hash, "reason": reason}
+        return self._standing("record_images_v1", {"images": [item]})
 
     def remove(self, event: ObjectEvent) -> Standing:
         """Take an object out of the index; events older than its removal change nothing any more."""
-        return self._write(
-            "remove_image_v1",
-            {
-                "bucket_name": event.ref.bucket,
-                "object_name": event.ref.name,
-                "object_key": event.ordering_key,
-            },
-            _STANDING,
-        )
+        item = {**_ref_item(event.ref), "ordering_key": event.ordering_key}
+        return self._standing("remove_images_v1", {"objects": [item]})
 
     def nearest(self, vector: Vector, *, model: str, limit: int, caller_token: str) -> list[Hit]:
         """At most `limit` pictures above the model's floor that the caller may see, best first."""
         if not caller_token.isascii():
             raise AccessDenied("the token is not one: it holds other than ASCII characters")
         arguments = {"query_embedding": list(vector), "match_count": limit, "model_name": model}
-        rows = _call(self._client(self._anon_key, caller_token), "search_images_v1", arguments, _HITS)
-        return [Hit(row.id, ObjectRef(row.bucket, row.image), row.similarity) for row in rows]
+        found = _call(self._client(self._anon_key, caller_token), "search_images_v1", arguments, _FOUND)
+        return [Hit(row.id, ObjectRef(row.bucket, row.image), row.similarity) for row in found.hits]
+
+    def _store(self, image: ImageRecord, result: Mapping[str, object], model: str) -> Standing:
+        item = {**_ref_item(image.stored.ref), "content_hash": image.content_hash, **result}
+        return self._standing("store_vectors_v1", {"vectors": [item], "model_name": model})
+
+    def _standing(self, function: str, arguments: Mapping[str, object]) -> Standing:
+        [row] = self._write(function, arguments, _STANDINGS)
+        return row.standing
 
     def _write(self, function: str, arguments: Mapping[str, object], reply: TypeAdapter[_Reply]) -> _Reply:
         try:
@@ -138,14 +152,19 @@ class Database:
         return SyncPostgrestClient(self._url, headers=headers, http_client=self._http)
 
 
-def _object_arguments(stored: StoredObject) -> dict[str, object]:
+def _ref_item(ref: ObjectRef) -> dict[str, object]:
+    return {"bucket": ref.bucket, "name": ref.name}
+
+
+def _object_item(stored: StoredObject) -> dict[str, object]:
     return {
-        "bucket_name": stored.ref.bucket,
-        "object_name": stored.ref.name,
-        "object_owner": stored.owner,
-        "object_version": stored.version,
-        "object_key": stored.ordering_key,
-        "object_size": stored.size_bytes,
+        **_ref_item(stored.ref),
+        "owner": stored.owner,
+        "metadata": dict(stored.metadata),
+        "version": stored.version,
+        "ordering_key": stored.ordering_key,
+        "size_bytes": stored.size_bytes,
+        "created_at": stored.created_at and stored.created_at.isoformat(),
     }
 
 

@@ -52,9 +52,21 @@ def _index(
     image = ImageRecord(stored, content_hash, picture.content_type, picture.width, picture.height)
     model = embedder.model.name
     standing = index.record(image, model=model)
+    if standing is Standing.WAITING:
+        # Should that other one die, this event has to come again.
+        raise Unavailable("another worker is embedding the same bytes")
     if standing is not Standing.PENDING:
         return Outcome(standing)
-    [vector] = embedder.embed_pictures([picture])
+    try:
+        [vector] = embedder.embed_pictures([picture])
+    except InputError as exc:
+        reason = _printable(str(exc))
+        standing = index.give_back(image, reason, may_retry=False, model=model)
+        return Outcome(standing, reason=reason, embedded=True)
+    except Unavailable as exc:
+        # The next try need not wait for the lease to end.
+        index.give_back(image, _printable(str(exc)), may_retry=True, model=model)
+        raise
     return Outcome(index.store(image, vector, model=model), embedded=True)
 
 

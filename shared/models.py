@@ -1,7 +1,7 @@
 """What exists: objects and their events, pictures on record, models, hits."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
@@ -44,6 +44,9 @@ class StoredObject:
     ordering_key: str
     size_bytes: int
     owner: str | None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    """What the uploader says of it: a bucket's rule may take the owner from there."""
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,15 @@ class Standing(StrEnum):
     """Where a picture stands, as the index answers to every write."""
 
     PENDING = "pending"
-    """On record; its vector is awaited."""
+    """On record; the caller's to embed."""
+    WAITING = "waiting"
+    """On record; somebody else is embedding the same bytes."""
     INDEXED = "indexed"
     """Searchable."""
     FAILED = "failed"
     """On record with the reason why it cannot be embedded."""
+    BLOCKED = "blocked"
+    """On record, and shown to nobody."""
     DELETED = "deleted"
     """Gone, with a tombstone that older events cannot bring back."""
     OUTDATED = "outdated"

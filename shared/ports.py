@@ -61,8 +61,11 @@ class ImageIndex(Protocol):
     def store(self, image: ImageRecord, vector: Vector, *, model: str) -> Standing:
         """Make a recorded picture searchable, unless it has changed since."""
 
+    def give_back(self, image: ImageRecord, reason: str, *, may_retry: bool, model: str) -> Standing:
+        """Say that a recorded picture could not be embedded, for now or for good."""
+
     def fail(self, stored: StoredObject, *, content_hash: str | None, reason: str) -> Standing:
-        """Keep an object that cannot be embedded on record, with the reason."""
+        """Keep an object that is no picture on record, with the reason."""
 
     def remove(self, event: ObjectEvent) -> Standing:
         """Take an object out of the index; events older than its removal change nothing any more."""

@@ -35,6 +35,12 @@ def migrate(dsn: str, folder: Path) -> list[str]:
         connection.execute(_RECORD)
         rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
     applied = {version for (version,) in rows}
+    unknown = applied - {migration.version for migration in migrations}
+    if unknown:
+        raise StackError(
+            f"this database was made by another version of pixseek: {folder} lacks {', '.join(sorted(unknown))}. "
+            "Remove the data of the stack (`make clean`, or the folder of PIXSEEK_HOME) and start again."
+        )
     pending = [migration for migration in migrations if migration.version not in applied]
     for migration in pending:
         _apply(dsn, migration)

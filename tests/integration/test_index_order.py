@@ -43,7 +43,7 @@ def test_a_new_picture_waits_for_its_vector_and_is_indexed_by_it(database: Datab
         database.store(image, _VECTOR, model=MODEL.name),
     ]
 
-    assert standings == ["pending", "pending", "indexed", "indexed", "indexed"]
+    assert standings == ["pending", "waiting", "indexed", "indexed", "indexed"]
 
 
 def test_an_older_write_changes_nothing(database: Database, ref: ObjectRef) -> None:

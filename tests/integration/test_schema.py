@@ -48,38 +48,75 @@ def test_every_table_has_row_level_security(sql: psycopg.Connection) -> None:
     assert [name for name, guarded in tables if not guarded] == []
 
 
-@pytest.mark.parametrize("role", ["anon", "public"])
-def test_nothing_of_ours_is_open_to(role: str, sql: psycopg.Connection) -> None:
-    open_to_role = _rows(
+def test_nothing_of_ours_is_open_to_everybody(sql: psycopg.Connection) -> None:
+    granted = _rows(
         sql,
-        f"""
-        select c.oid::regclass::text from pg_class c
-        where c.relnamespace = 'pixseek'::regnamespace and c.relkind in ('r', 'p')
-          and has_table_privilege('{role}', c.oid, 'select, insert, update, delete')
+        """
+        select a.grantee, c.relname from pg_class c, aclexplode(c.relacl) a
+        where c.relnamespace in ('public'::regnamespace, 'pixseek'::regnamespace) and a.grantee = 0
         union all
-        select p.oid::regprocedure::text from pg_proc p
+        select 0, p.proname from pg_proc p
         where p.pronamespace in ('public'::regnamespace, 'pixseek'::regnamespace)
-          and has_function_privilege('{role}', p.oid, 'execute')
-        union all
-        select 'schema pixseek' where has_schema_privilege('{role}', 'pixseek', 'usage')
+          and has_function_privilege('public', p.oid, 'execute')
         """,
     )
 
-    assert open_to_role == []
+    assert granted == []
 
 
-def test_signed_in_users_may_search_and_nothing_else(sql: psycopg.Connection) -> None:
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_callers_may_search_and_nothing_else(role: str, sql: psycopg.Connection) -> None:
     functions = _rows(
         sql,
-        """
+        f"""
         select p.proname from pg_proc p
-        where p.pronamespace = 'public'::regnamespace
-          and has_function_privilege('authenticated', p.oid, 'execute')
+        where p.pronamespace = 'public'::regnamespace and has_function_privilege('{role}', p.oid, 'execute')
         order by p.proname
         """,
     )
 
     assert functions == [("match_images",), ("search_images_v1",)]
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_callers_read_what_a_search_needs_and_write_nothing(role: str, sql: psycopg.Connection) -> None:
+    """Not the partitions: a policy on images guards a vector only where the two are joined."""
+    readable = _rows(
+        sql,
+        f"""
+        select c.relname from pg_class c
+        where c.relnamespace = 'pixseek'::regnamespace and c.relkind in ('r', 'p', 'v')
+          and has_table_privilege('{role}', c.oid, 'select')
+        order by c.relname
+        """,
+    )
+    writable = _rows(
+        sql,
+        f"""
+        select c.relname from pg_class c
+        where c.relnamespace = 'pixseek'::regnamespace and c.relkind in ('r', 'p', 'v')
+          and has_table_privilege('{role}', c.oid, 'insert, update, delete, truncate')
+        """,
+    )
+
+    assert [name for (name,) in readable] == ["buckets", "guide", "images", "models", "queries", "vectors"]
+    assert writable == []
+
+
+def test_the_guides_view_takes_inserts_of_signed_in_users_but_not_of_the_bare_anon_key(
+    sql: psycopg.Connection,
+) -> None:
+    takers = _rows(
+        sql,
+        """
+        select rolname from pg_roles
+        where rolname in ('anon', 'authenticated', 'service_role')
+          and has_table_privilege(rolname, 'public.images', 'insert')
+        order by rolname
+        """,
+    )
+
+    assert takers == [("authenticated",), ("service_role",)]
 
 
 def test_the_owner_of_the_tables_is_no_superuser(sql: psycopg.Connection) -> None:
@@ -126,5 +163,5 @@ def test_migrations_apply_from_empty_where_pgvector_lies_in_public(tmp_path: Pat
             rows = sql.execute(
                 "select * from public.match_images(array_fill(1, array[512])::vector, 0, 5)"
             ).fetchall()
-    assert len(applied) == 5
+    assert len(applied) == 8
     assert rows == []

@@ -1,21 +1,24 @@
-"""`/rest/v1`: SQL functions called as PostgREST calls them. It serves functions only."""
+"""`/rest/v1`: SQL functions called, and images inserted, as PostgREST does it. It serves nothing else."""
 
 import json
-from collections.abc import Collection
-from typing import NamedTuple, NoReturn
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import psycopg
 from psycopg_pool import PoolTimeout
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from infra.local.gateway.database import Connection, Pool, become, transaction
 from infra.local.gateway.errors import KeyRefused, RestError, rest_error
 from infra.local.gateway.functions import Function, call_statement, find_function
+from infra.local.gateway.inserts import insert_rows, inserted, no_table, parse_insert
+from infra.local.gateway.payloads import JSON, first_item, parse_json, rows_response, wants_object
 from infra.local.gateway.tokens import Caller, ClaimsRefused, TokenRefused, Tokens
 
-_OBJECT = "application/vnd.pgrst.object+json"
+_TABLE = "images"
 _SEARCH_PATH = "public, extensions"
 
 
@@ -36,21 +39,36 @@ class Rest:
         """To be mounted at `/rest/v1`."""
         return [
             Route("/rpc/{function}", self._call, methods=["GET", "POST"]),
-            Route("/{path:path}", _functions_only, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
+            Route(f"/{_TABLE}", self._insert, methods=["POST"]),
+            Route("/{path:path}", _not_served, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
         ]
 
     async def _call(self, request: Request) -> Response:
-        """Call a function as the caller. The rights and time limits are those of the caller's role."""
+        """Call a function as the caller."""
         caller = self._caller(request)
         _check_profile(request)
         body = await _arguments(request)
-        name = request.path_params["function"]
+        async with self._as_caller(caller, request) as connection:
+            function = await find_function(connection, request.path_params["function"], body.names)
+            result = await _run(connection, function, body, request)
+            return _reply(request, function, result)
+
+    async def _insert(self, request: Request) -> Response:
+        """Insert into the one table as the caller."""
+        caller = self._caller(request)
+        _check_profile(request)
+        asked = await parse_insert(request)
+        async with self._as_caller(caller, request) as connection:
+            result = await insert_rows(connection, _TABLE, asked)
+            return inserted(request, asked, result)
+
+    @asynccontextmanager
+    async def _as_caller(self, caller: Caller, request: Request) -> AsyncIterator[Connection]:
+        """A transaction. Its rights and time limits are those of the caller's role."""
         try:
             async with transaction(self._pool) as connection:
                 await become(connection, caller, request, _SEARCH_PATH)
-                function = await find_function(connection, name, body.names)
-                result = await _run(connection, function, body, request)
-                return _reply(request, function, result)
+                yield connection
         except (psycopg.Error, PoolTimeout) as exc:
             raise rest_error(exc, caller.role) from exc
 
@@ -89,8 +107,8 @@ class _Arguments(NamedTuple):
 async def _arguments(request: Request) -> _Arguments:
     """By GET from the query, else from the body, which goes to Postgres as it came."""
     if request.method != "POST":
-        arguments = dict(request.query_params)
-        return _Arguments(arguments.keys(), json.dumps(arguments))
+        given = dict(request.query_params)
+        return _Arguments(given.keys(), json.dumps(given))
     if request.url.query:
         raise RestError(
             400,
@@ -98,19 +116,10 @@ async def _arguments(request: Request) -> _Arguments:
             "This gateway takes no query parameters on a POST: filters, order and limits would be ignored",
             hint="Filter inside the function, or pass the limit as an argument.",
         )
-    body = await request.body()
-    try:
-        text = body.decode() or "{}"
-        arguments = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as exc:
-        raise RestError(400, "PGRST102", "Empty or invalid json") from exc
+    text, arguments = parse_json(await request.body() or b"{}")
     if not isinstance(arguments, dict):
         raise RestError(400, "PGRST102", "The arguments of a function are one JSON object")
     return _Arguments(arguments.keys(), text)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _check_profile(request: Request) -> None:
@@ -143,24 +152,10 @@ def _reply(request: Request, function: Function, result: _Result) -> Response:
     span = f"0-{result.shown - 1}" if result.shown else "*"
     headers = {"Content-Range": f"{span}/{total}"}
     status = 206 if result.total is not None and result.shown < result.total else 200
-    if _OBJECT in request.headers.get("accept", ""):
-        if result.shown != 1:
-            details = f"The result contains {result.shown} rows"
-            message = "Cannot coerce the result to a single JSON object"
-            raise RestError(406, "PGRST116", message, details)
-        return Response(_first(result.rows), status, headers, f"{_OBJECT}; charset=utf-8")
-    content = result.rows if function.returns_set else _first(result.rows)
-    return Response(content, status, headers, "application/json; charset=utf-8")
+    if function.returns_set or wants_object(request):
+        return rows_response(request, result.rows, result.shown, status, headers)
+    return Response(first_item(result.rows), status, headers, JSON)
 
 
-def _first(rows: str) -> str:
-    """The only item of a JSON array."""
-    return rows.strip()[1:-1].strip()
-
-
-async def _functions_only(request: Request) -> JSONResponse:
-    path = request.path_params["path"]
-    hint = "This gateway serves functions only: POST /rest/v1/rpc/<function>."
-    raise RestError(
-        404, "PGRST205", f"Could not find the table 'public.{path}' in the schema cache", hint=hint
-    )
+async def _not_served(request: Request) -> Response:
+    raise no_table(request.path_params["path"])

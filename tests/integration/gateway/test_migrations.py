@@ -54,6 +54,15 @@ def test_what_is_on_record_is_not_applied_again(dsn: str, tmp_path: Path) -> Non
     assert again == [["202602_row.sql"], []]
 
 
+def test_a_database_of_another_version_is_refused_with_what_to_do(dsn: str, tmp_path: Path) -> None:
+    write(tmp_path, **{"01_table": "create table t (n int);"})
+    migrate(dsn, tmp_path)
+    (tmp_path / "202601_table.sql").rename(tmp_path / "202602_table.sql")
+
+    with pytest.raises(StackError, match="202601. Remove the data of the stack"):
+        migrate(dsn, tmp_path)
+
+
 def test_a_failing_file_is_named_and_leaves_nothing_behind(dsn: str, tmp_path: Path) -> None:
     write(tmp_path, **{"01_good": "create table good ();"})
     write(tmp_path, **{"02_bad": "create table half ();\n\nselect nonsense;\n"})

@@ -1,5 +1,9 @@
 -- What the operator sees: where pictures stand, and why some failed.
 
+-- Rather fail and be run again than make a live project wait.
+set local lock_timeout = '5s';
+set local statement_timeout = '60s';
+
 -- Where the named objects of a bucket stand; those never seen are absent.
 create function public.image_states_v1(bucket_name text, object_names text[])
 returns table (name text, state text, content_hash text, reason text)
@@ -16,19 +20,8 @@ returns table (state text, images bigint)
 language sql stable
 set search_path = ''
 as $$
-  select i.state, count(*) from pixseek.images i group by i.state;
-$$;
-
-create function public.list_models_v1()
-returns table (name text, dimensions integer, similarity_floor double precision, languages text[], state text,
-               vectors bigint)
-language sql stable
-set search_path = ''
-as $$
-  select m.name, m.dimensions, m.similarity_floor, m.languages, m.state,
-         (select count(*) from pixseek.vectors v where v.model_id = m.id)
-  from pixseek.models m
-  order by m.id;
+  select i.state, count(*) from pixseek.images i group by i.state
+  order by array_position(array['indexed', 'pending', 'failed', 'blocked', 'deleted'], i.state);
 $$;
 
 -- The latest failures first.
@@ -44,9 +37,7 @@ as $$
   limit match_count;
 $$;
 
-revoke execute on function
-  public.image_states_v1, public.index_counts_v1, public.list_models_v1, public.failed_images_v1
+revoke execute on function public.image_states_v1, public.index_counts_v1, public.failed_images_v1
 from public, anon, authenticated;
-grant execute on function
-  public.image_states_v1, public.index_counts_v1, public.list_models_v1, public.failed_images_v1
+grant execute on function public.image_states_v1, public.index_counts_v1, public.failed_images_v1
 to service_role;

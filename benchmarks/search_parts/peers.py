@@ -1,0 +1,165 @@
+"""Other people's ways: vecs, Supabase's client for pgvector, and hnswlib, which has no database around it.
+
+Each has its own environment in build/peers/ and runs as a process of its own, `peers/<peer>_peer.py`, which
+takes a JSON request a line and answers with a line.
+"""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import IO, Final
+from urllib.parse import urlencode
+
+import numpy as np
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel
+
+from benchmarks.report import FOLDER
+from benchmarks.search_parts import binary, exact, server
+from benchmarks.search_parts.curves import Point, point
+from benchmarks.search_parts.data import CHUNK, DataSet, Ids
+from benchmarks.search_parts.ours import Index
+from benchmarks.search_parts.sheet import Findings
+from benchmarks.search_parts.timing import Run, Search, in_turn
+from infra.local.postgres import Postgres
+
+_ROOT: Final = Path(__file__).parents[2]
+_EF_SEARCH: Final = (40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
+_CLOSE: Final = 10
+"""How near the least setting that reaches our recall is found."""
+_ROUNDS: Final = 5
+
+
+class _Reply(BaseModel):
+    seconds: float = 0
+    times_ms: list[float] = []
+    answers: list[list[int]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    requests: IO[str]
+    replies: IO[str]
+
+    def ask(self, **request: object) -> _Reply:
+        self.requests.write(json.dumps(request) + "\n")
+        self.requests.flush()
+        return _Reply.model_validate_json(self.replies.readline())
+
+    def search(self, ef_search: int) -> Run:
+        """All queries, timed over there."""
+        reply = self.ask(do="search", ef_search=ef_search)
+        return Run(reply.times_ms, [*reply.answers])
+
+
+@contextmanager
+def _running(name: str, *arguments: str) -> Iterator[_Peer]:
+    python = _ROOT / "build" / "peers" / name / "bin" / "python"
+    script = _ROOT / "benchmarks" / "peers" / f"{name}_peer.py"
+    with subprocess.Popen(  # noqa: S603 (our own script)
+        [python, script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("no pipes")
+        with process.stdin:  # its end is the peer's end
+            yield _Peer(process.stdin, process.stdout)
+
+
+def measure_vecs(
+    findings: Findings, data: DataSet, truth: Ids, postgres: Postgres, index: Index, ours: Search
+) -> list[Point]:
+    """Our time over that of vecs at our recall, its index having the parameters of ours; its curve."""
+    database = f"vecs_{data.name}"
+    server.create_database(postgres, database, template="postgres")
+    with _saved(data) as folder, _running("vecs", _url(postgres, database), f"{folder}/queries.npy") as peer:
+        peer.ask(do="create")
+        _load_vecs(postgres, database, data)
+        built = peer.ask(do="index", m=index.m, ef_construction=index.ef_construction)
+        findings.remark(data.name, "vecs, build", f"{built.seconds:.0f} s", build_s=built.seconds)
+        wanted = exact.recall(truth, in_turn({"ours": ours}, len(truth))["ours"].answers)
+        runs, ef_search = _reach(peer, truth, wanted)
+        ratio = _compare(findings, data, truth, peer, ef_search, ours)
+    findings.at_most("vecs.p50_ratio", ratio, 1.15)
+    return [point("vecs", f"ef {ef}", run, truth) for ef, run in runs.items()]
+
+
+def measure_hnswlib(
+    findings: Findings, data: DataSet, truth: Ids, index: Index, wanted: float
+) -> list[Point]:
+    """The bound of speed: the same kind of graph in memory, without SQL, rows, rights or transactions."""
+    with _saved(data) as folder, _running("hnswlib", str(folder)) as peer:
+        built = peer.ask(do="index", m=index.m, ef_construction=index.ef_construction)
+        findings.remark(data.name, "hnswlib, build", f"{built.seconds:.0f} s", build_s=built.seconds)
+        runs, ef_search = _reach(peer, truth, wanted)
+        findings.add(data.name, f"hnswlib, ef {ef_search}", peer.search(ef_search), truth, "bound of speed")
+    return [point("hnswlib", f"ef {ef}", run, truth) for ef, run in runs.items()]
+
+
+def _compare(
+    findings: Findings, data: DataSet, truth: Ids, peer: _Peer, ef_search: int, ours: Search
+) -> float:
+    rounds: dict[str, list[Run]] = {"match_images beside vecs": [], f"vecs, ef {ef_search}": []}
+    for _ in range(_ROUNDS):
+        our_run = in_turn({"ours": ours}, len(truth))["ours"]
+        for runs, run in zip(rounds.values(), (our_run, peer.search(ef_search)), strict=True):
+            runs.append(run)
+    for name, runs in rounds.items():
+        middle = sorted(runs, key=lambda run: run.p50_ms)[_ROUNDS // 2]
+        findings.add(data.name, name, middle, truth, f"median of {_ROUNDS} rounds")
+    our_p50_ms, their_p50_ms = (median(run.p50_ms for run in runs) for runs in rounds.values())
+    return our_p50_ms / their_p50_ms
+
+
+def _reach(peer: _Peer, truth: Ids, wanted: float) -> tuple[dict[int, Run], int]:
+    """The peer's curve, and the least setting at which its recall is the one wanted, or its best."""
+    runs = {ef_search: peer.search(ef_search) for ef_search in _EF_SEARCH}
+    recalls = {ef_search: exact.recall(truth, run.answers) for ef_search, run in runs.items()}
+    enough = [ef_search for ef_search in _EF_SEARCH if recalls[ef_search] >= wanted]
+    if not enough:
+        return runs, max(recalls, key=lambda ef_search: recalls[ef_search])
+    high = enough[0]
+    low = max((ef_search for ef_search in _EF_SEARCH if ef_search < high), default=high)
+    while high - low > _CLOSE:
+        middle = (low + high) // 2
+        if exact.recall(truth, peer.search(middle).answers) >= wanted:
+            high = middle
+        else:
+            low = middle
+    return runs, high
+
+
+def _load_vecs(postgres: Postgres, database: str, data: DataSet) -> None:
+    """Past vecs' upsert, which takes minutes and comes to the same rows."""
+    numbers = np.arange(1, len(data.vectors) + 1)
+    with server.connect(postgres, "postgres", database) as connection:
+        binary.copy(
+            connection,
+            "vecs.pictures (id, vec)",
+            (
+                (
+                    binary.names("{:08}", numbers[start : start + CHUNK]),
+                    binary.vectors(data.vectors[start : start + CHUNK]),
+                )
+                for start in range(0, len(numbers), CHUNK)
+            ),
+        )
+        connection.execute("vacuum analyze vecs.pictures")
+
+
+@contextmanager
+def _saved(data: DataSet) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        np.save(Path(folder, "vectors.npy"), data.vectors)
+        np.save(Path(folder, "queries.npy"), data.queries)
+        yield Path(folder)
+
+
+def _url(postgres: Postgres, database: str) -> str:
+    info = conninfo_to_dict(postgres.dsn("postgres", database))
+    place = urlencode({"host": info["host"], "port": info["port"]})
+    return f"postgresql://postgres@/{database}?{place}"

@@ -1,0 +1,322 @@
+-- The registry of models: building → active → retired → dropped. Each has a partition and an index of its own.
+
+-- Rather fail and be run again than make a live project wait.
+set local lock_timeout = '5s';
+set local statement_timeout = '60s';
+
+select set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname), false)
+from pg_catalog.pg_extension e
+join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+where e.extname = 'vector';
+
+-- The model of this name, or the active one for null.
+create function pixseek.model_named(model_name text) returns pixseek.models
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  model pixseek.models;
+begin
+  if model_name is null then
+    select * into model from pixseek.models where state = 'active';
+  else
+    select * into model from pixseek.models where name = model_name and state <> 'dropped';
+  end if;
+  if not found then
+    raise exception 'unknown model: %', coalesce(model_name, '(none is active)')
+      using errcode = '42704', hint = 'list_models_v1 lists them; create_model_v1 registers one.';
+  end if;
+  return model;
+end
+$$;
+
+-- A vector as it is stored and compared: of length 1. Refuses one that does not belong to the model's space
+-- or points nowhere.
+create function pixseek.unit_vector(embedding vector, model pixseek.models) returns halfvec
+language plpgsql immutable
+set search_path from current
+as $$
+declare
+  unit halfvec;
+begin
+  if embedding is null or vector_dims(embedding) <> model.dimensions then
+    raise exception 'the vector has % dimensions; model % needs %',
+      coalesce(vector_dims(embedding), 0), model.name, model.dimensions
+      using errcode = '22023', hint = 'Embed with the model that the index uses.';
+  end if;
+  unit := l2_normalize(embedding)::halfvec;
+  -- Not 1: the vector was zero, or so small or large that its length is.
+  if not coalesce(l2_norm(unit) between 0.9 and 1.1, false) then
+    raise exception 'the vector points nowhere, so nothing is near it (model %, % dimensions)',
+      model.name, model.dimensions
+      using errcode = '22023', hint = 'Its length is zero or out of range: embed again.';
+  end if;
+  return unit;
+end
+$$;
+
+-- A model's empty partition. Made aside and attached last: `create table … partition of` would lock out
+-- every search.
+create function pixseek.create_partition(model pixseek.models) returns void
+language plpgsql
+set search_path from current
+as $$
+declare
+  part text := format('vectors_%s', model.id);
+begin
+  execute format(
+    'create table pixseek.%I (like pixseek.vectors including all, check (model_id = %s),
+       check (vector_dims(embedding) = %s), check (l2_norm(embedding) between 0.9 and 1.1))',
+    part, model.id, model.dimensions
+  );
+  -- Inside the row: an exact scan reads no second table.
+  execute format('alter table pixseek.%I alter column embedding set storage main', part);
+  execute format('alter table pixseek.%I enable row level security', part);
+  execute format('alter table pixseek.vectors attach partition pixseek.%I for values in (%s)', part, model.id);
+end
+$$;
+
+-- The index of a model's partition. Why these values: docs/decisions/0011-inner-product.md.
+create function pixseek.create_vector_index(model pixseek.models) returns void
+language plpgsql
+set search_path from current
+as $$
+begin
+  execute format(
+    'create index on pixseek.%I using hnsw ((embedding::halfvec(%s)) halfvec_ip_ops)
+     with (m = 32, ef_construction = 128)',
+    format('vectors_%s', model.id), model.dimensions
+  );
+end
+$$;
+
+-- Writers and readers of the registry's states do not meet; those who change them take turns.
+create function pixseek.lock_models() returns void
+language sql
+set search_path = ''
+as $$
+  select pg_advisory_xact_lock(hashtextextended('pixseek.models', 0));
+$$;
+
+-- Registers a model; asking again for the same one changes nothing. The first model becomes active at once.
+-- Security definer, because it makes tables; only service_role may call it.
+create function public.create_model_v1(
+  model_name text,
+  model_dimensions integer,
+  model_similarity_floor double precision default 0.2,
+  model_languages text[] default '{}'
+) returns void
+language plpgsql security definer
+set search_path from current
+as $$
+declare
+  model pixseek.models;
+begin
+  if model_name is null or model_dimensions is null or model_similarity_floor is null
+    or model_languages is null then
+    raise exception 'a model needs a name, dimensions, a similarity floor and languages; one is null'
+      using errcode = '22004', hint = 'Leave an argument out to get its default.';
+  end if;
+  perform pixseek.lock_models();
+  select * into model from pixseek.models where name = model_name;
+  if found and model.dimensions <> model_dimensions then
+    raise exception 'model % has % dimensions, not %', model_name, model.dimensions, model_dimensions
+      using errcode = '22023', hint = 'Other weights need another model name.';
+  elsif found and model.state <> 'dropped' then
+    return;
+  end if;
+
+  insert into pixseek.models as m (name, dimensions, similarity_floor, languages)
+  values (model_name, model_dimensions, model_similarity_floor, model_languages)
+  on conflict (name) do update set
+    similarity_floor = excluded.similarity_floor, languages = excluded.languages, state = 'building',
+    created_at = now(), retired_at = null
+  returning * into model;
+  -- A dropped model may have left its shell.
+  if to_regclass(format('pixseek.vectors_%s', model.id)) is null then
+    perform pixseek.create_partition(model);
+    perform pixseek.create_vector_index(model);
+  end if;
+  if not exists (select from pixseek.models where state = 'active') then
+    perform pixseek.make_active(model);
+  end if;
+end
+$$;
+
+-- Where each live picture stands under the active model. What failed without ever coming to a model (it is no
+-- picture) is not among them.
+create view pixseek.standings with (security_invoker = true) as
+select
+  i.id as image_id,
+  case when v.image_id is not null then 'indexed' when w.is_failed then 'failed' else 'pending' end as state,
+  case when v.image_id is null and w.is_failed then w.reason end as reason
+from pixseek.images i
+left join pixseek.models m on m.state = 'active'
+left join pixseek.vectors v on v.image_id = i.id and v.model_id = m.id
+left join pixseek.work w on w.image_id = i.id and w.model_id = m.id
+where i.state in ('pending', 'indexed')
+  or (i.state = 'failed' and exists (select from pixseek.work f where f.image_id = i.id and f.is_failed));
+
+-- The pictures that a model has no vector of, and why.
+create function pixseek.gaps(of_model_id integer)
+returns table (image_id bigint, is_failed boolean, reason text)
+language sql stable
+set search_path = ''
+as $$
+  select s.image_id, coalesce(w.is_failed, false), w.reason
+  from pixseek.standings s
+  left join pixseek.work w on w.image_id = s.image_id and w.model_id = of_model_id
+  where not exists (select from pixseek.vectors v where v.image_id = s.image_id and v.model_id = of_model_id);
+$$;
+
+-- How much of the index a model covers: live pictures with a vector, those still without, and those that
+-- failed for good under it. coverage = vectors / (vectors + missing), 1 for an empty index.
+create function public.model_coverage_v1(model_name text)
+returns table (coverage double precision, vectors bigint, missing bigint, failed bigint)
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  model pixseek.models := pixseek.model_named(model_name);
+  covered bigint := (
+    select count(*) from pixseek.vectors v
+    join pixseek.images i on i.id = v.image_id and i.state not in ('blocked', 'deleted')
+    where v.model_id = model.id
+  );
+begin
+  return query
+  select coalesce(covered / nullif(covered + g.missing, 0)::double precision, 1), covered, g.missing, g.failed
+  from (
+    select count(*) filter (where not is_failed) as missing, count(*) filter (where is_failed) as failed
+    from pixseek.gaps(model.id)
+  ) g;
+end
+$$;
+
+-- The pictures that a model does not cover: missing, or failed with the reason.
+create function public.model_gaps_v1(model_name text, match_count integer)
+returns table (bucket text, image text, state text, reason text)
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  model pixseek.models := pixseek.model_named(model_name);
+begin
+  return query
+  select i.bucket, i.name, case when g.is_failed then 'failed' else 'missing' end, g.reason
+  from pixseek.gaps(model.id) g
+  join pixseek.images i on i.id = g.image_id
+  order by g.is_failed, g.image_id
+  limit match_count;
+end
+$$;
+
+-- Two statements: one that retires and activates at once breaks on the index that allows one active model.
+create function pixseek.make_active(model pixseek.models) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update pixseek.models set state = 'retired', retired_at = clock_timestamp() where state = 'active';
+  update pixseek.models set state = 'active', retired_at = null where id = model.id;
+  -- The guide's clients embed with the first of their length, and go on with it until they are changed.
+  update pixseek.guide set model_id = model.id where model_id is null and model.dimensions = 512;
+  update pixseek.images i set state = s.state, reason = s.reason, updated_at = now()
+  from pixseek.standings s
+  where s.image_id = i.id and (i.state <> s.state or i.reason is distinct from s.reason);
+end
+$$;
+
+-- Makes a model the one that searches use, in one transaction, if it covers the index. The model that was
+-- active before comes back at once, whatever it covers: that is the way back from a bad model.
+create function public.activate_model_v1(model_name text, min_coverage double precision default 0.999)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  model pixseek.models;
+  covers record;
+begin
+  if model_name is null or not coalesce(min_coverage between 0 and 1, false) then
+    raise exception 'activate_model_v1 needs a model and a coverage from 0 to 1'
+      using errcode = '22023', hint = 'list_models_v1 lists the models.';
+  end if;
+  perform pixseek.lock_models();
+  model := pixseek.model_named(model_name);
+  if model.state = 'active' then
+    return;
+  end if;
+  if not coalesce(model.retired_at = (select max(m.retired_at) from pixseek.models m), false) then
+    select * into covers from public.model_coverage_v1(model_name);
+    if covers.coverage < min_coverage then
+      raise exception 'model % covers % %% of the pictures, not %: % are missing, % have failed',
+        model_name, trunc(100 * covers.coverage::numeric, 2), 100 * min_coverage, covers.missing, covers.failed
+        using errcode = '55000', hint = 'Embed the missing ones first (claim_images_v1 hands them out).',
+          detail = (
+            select string_agg(format('%s: %s/%s%s', g.state, g.bucket, g.image, ' (' || g.reason || ')'), E'\n')
+            from public.model_gaps_v1(model_name, 20) g
+          );
+    end if;
+  end if;
+  perform pixseek.make_active(model);
+end
+$$;
+
+-- Empties a model's partition and gives the space back. Its empty shell stays: a partition can only be
+-- detached without blocking searches outside a function (docs/architecture.md).
+-- Security definer, because it truncates; only service_role may call it.
+create function public.drop_model_v1(model_name text) returns void
+language plpgsql security definer
+set search_path = ''
+-- It waits for searches in this model only, and they wait behind it: better to fail and come back.
+set lock_timeout = '5s'
+as $$
+declare
+  model pixseek.models;
+begin
+  if model_name is null then
+    raise exception 'drop_model_v1 needs a model' using errcode = '22004', hint = 'list_models_v1 lists them.';
+  end if;
+  perform pixseek.lock_models();
+  model := pixseek.model_named(model_name);
+  if model.state = 'active' then
+    raise exception 'model % is active: searches use it', model_name
+      using errcode = '55000', hint = 'Activate another model first.';
+  end if;
+  update pixseek.models set state = 'dropped', retired_at = null where id = model.id;
+  execute format('truncate pixseek.%I', format('vectors_%s', model.id));
+  delete from pixseek.work where model_id = model.id;
+  delete from pixseek.leases where model_id = model.id;
+  delete from pixseek.queries where model_id = model.id;
+end
+$$;
+
+create function public.list_models_v1()
+returns table (name text, dimensions integer, similarity_floor double precision, languages text[], state text,
+               vectors bigint, is_guides boolean)
+language sql stable
+set search_path = ''
+as $$
+  select m.name, m.dimensions, m.similarity_floor, m.languages, m.state,
+         (select count(*) from pixseek.vectors v where v.model_id = m.id),
+         exists (select from pixseek.guide g where g.model_id = m.id)
+  from pixseek.models m
+  order by m.id;
+$$;
+
+revoke all on pixseek.standings from anon, authenticated, public;
+grant select on pixseek.standings to service_role;
+revoke execute on all functions in schema pixseek from public;
+revoke execute on function
+  public.create_model_v1, public.model_coverage_v1, public.model_gaps_v1, public.activate_model_v1,
+  public.drop_model_v1, public.list_models_v1
+from public, anon, authenticated;
+grant execute on function
+  public.create_model_v1, public.model_coverage_v1, public.model_gaps_v1, public.activate_model_v1,
+  public.drop_model_v1, public.list_models_v1,
+  pixseek.lock_models, pixseek.gaps, pixseek.make_active
+to service_role;
+grant execute on function pixseek.model_named, pixseek.unit_vector to anon, authenticated, service_role;
+
+reset search_path;

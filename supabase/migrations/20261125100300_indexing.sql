@@ -1,0 +1,496 @@
+-- Keeping the index in step with the bucket, up to 500 images a call. Every call may come twice, late or out of
+-- order: the object's ordering key decides, and a removal leaves a tombstone that an older write cannot bring
+-- back. Rows are locked in the order of (bucket, name), so that calls wait for each other and never deadlock.
+--
+-- Each call answers, in the order of its input, where every image stands under the model now:
+--   pending   on record, and the caller's to embed: store_vectors_v1 is awaited
+--   waiting   on record; somebody else is embedding the same bytes, and this image gets that vector
+--   indexed   searchable
+--   failed    on record with the reason why it cannot be embedded
+--   blocked   on record, and shown to nobody
+--   deleted   gone
+--   outdated  the index knows something newer; nothing was changed
+
+-- Rather fail and be run again than make a live project wait.
+set local lock_timeout = '5s';
+set local statement_timeout = '60s';
+
+select set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname), false)
+from pg_catalog.pg_extension e
+join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+where e.extname = 'vector';
+
+create type pixseek.image_input as (
+  place bigint,
+  bucket text,
+  name text,
+  owner text,
+  metadata jsonb,
+  version text,
+  ordering_key text,
+  size_bytes bigint,
+  content_hash text,
+  content_type text,
+  width integer,
+  height integer,
+  taken_at timestamptz,
+  created_at timestamptz,
+  reason text
+);
+
+-- What Supabase Storage has under some names of a bucket now. The row in storage is the truth, an event only a
+-- hint. Names that storage does not know are absent.
+create function public.stored_objects_v1(bucket_name text, object_names text[])
+returns table (
+  name text, version text, owner text, metadata jsonb, size_bytes bigint,
+  created_at timestamptz, updated_at timestamptz
+)
+language sql stable
+set search_path = ''
+as $$
+  select o.name, o.version, o.owner_id, coalesce(o.user_metadata, '{}'), (o.metadata ->> 'size')::bigint,
+         o.created_at, o.updated_at
+  from storage.objects o
+  where o.bucket_id = bucket_name and o.name = any (object_names)
+    -- A row without them was not written by Storage: there are no bytes.
+    and o.version is not null and o.metadata ? 'size';
+$$;
+
+-- The items of a call, checked as a whole before anything is written.
+create function pixseek.image_inputs(items jsonb) returns pixseek.image_input[]
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  inputs pixseek.image_input[];
+  wrong record;
+begin
+  if jsonb_typeof(items) is distinct from 'array' then
+    raise exception 'the images must be a JSON array, not %', coalesce(jsonb_typeof(items), 'null')
+      using errcode = '22023', hint = 'Pass 1 to 500 objects with bucket, name and ordering_key.';
+  elsif jsonb_array_length(items) not between 1 and 500 then
+    raise exception '% images in one call', jsonb_array_length(items)
+      using errcode = '22023', hint = 'Pass 1 to 500.';
+  end if;
+  select array_agg(row(
+    e.place, r.bucket, r.name, r.owner, r.metadata, r.version, r.ordering_key, r.size_bytes, r.content_hash,
+    r.content_type, r.width, r.height, r.taken_at, r.created_at, r.reason
+  )::pixseek.image_input order by e.place)
+  into inputs
+  from jsonb_array_elements(items) with ordinality e (item, place)
+  cross join lateral jsonb_populate_record(null::pixseek.image_input, e.item) r;
+
+  select checked.place, checked.fault into wrong
+  from (
+    select i.place, case
+      when i.bucket is null or i.bucket = '' then 'it names no bucket'
+      when i.name is null or i.name = '' then 'it has no name'
+      when octet_length(i.name) > 1024 then format('its name has %s bytes', octet_length(i.name))
+      when i.ordering_key is null then 'it has no ordering_key'
+      when i.content_hash !~ '^[0-9a-f]{64}$' then 'its content_hash is no sha256 in hexadecimal'
+      when i.size_bytes < 0 or i.width < 1 or i.height < 1 then 'its size is not possible'
+      when i.reason = '' then 'its reason is empty'
+    end as fault
+    from unnest(inputs) i
+  ) checked
+  where checked.fault is not null
+  order by checked.place
+  limit 1;
+  if found then
+    raise exception 'image % of the call: %', wrong.place, wrong.fault
+      using errcode = '22023',
+        hint = 'Each needs a bucket, a name of at most 1024 bytes, an ordering_key; the rest may be null.';
+  end if;
+  return inputs;
+end
+$$;
+
+-- Locks the rows of some objects, made when they are new, and returns the newest input of each that is not
+-- older than what the index knows.
+create function pixseek.lock_images(inputs pixseek.image_input[]) returns pixseek.image_input[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  fresh pixseek.image_input[];
+begin
+  insert into pixseek.buckets (name)
+  select distinct i.bucket collate "C" as name from unnest(inputs) i order by name
+  on conflict do nothing;
+
+  insert into pixseek.images as i (bucket, name, ordering_key, state)
+  select distinct n.bucket collate "C" as bucket, n.name collate "C" as name, '', 'pending'
+  from unnest(inputs) n
+  order by bucket, name
+  -- Locks the row that is there, and leaves it as it is.
+  on conflict (bucket, name) do update set ordering_key = excluded.ordering_key where false;
+
+  select array_agg(n) into fresh
+  from (
+    select distinct on (n.bucket, n.name) n.*
+    from unnest(inputs) n
+    order by n.bucket, n.name, n.ordering_key collate "C" desc, n.place desc
+  ) n
+  join pixseek.images i on i.bucket = n.bucket and i.name = n.name
+  where i.ordering_key < n.ordering_key or (i.ordering_key = n.ordering_key and i.state <> 'deleted');
+  return coalesce(fresh, '{}');
+end
+$$;
+
+-- Brings the state of some live images in line with what the active model has of them.
+create function pixseek.settle(image_ids bigint[]) returns void
+language sql
+set search_path = ''
+as $$
+  update pixseek.images i set state = s.state, reason = s.reason, updated_at = now()
+  from pixseek.standings s
+  where s.image_id = i.id and s.image_id = any (image_ids)
+    and (i.state <> s.state or i.reason is distinct from s.reason);
+$$;
+
+-- After this many tries that ended in nothing, an image has failed.
+create function pixseek.max_attempts() returns integer
+language sql immutable
+set search_path = ''
+return 5;
+
+-- Gives up those of some images that were tried too often, also when their workers died.
+create function pixseek.fail_exhausted(image_ids bigint[], of_model_id integer) returns void
+language sql
+set search_path = ''
+as $$
+  update pixseek.work w set is_failed = true, reason = coalesce(w.reason, 'its workers died or ran out of time')
+  where w.model_id = of_model_id and w.image_id = any (image_ids)
+    and not w.is_failed and w.attempts >= pixseek.max_attempts() and w.leased_until < clock_timestamp();
+  select pixseek.settle(image_ids);
+$$;
+
+-- Leases those of some live images that have no vector of a model, one image for the same bytes, and answers
+-- which the caller got.
+create function pixseek.lease(image_ids bigint[], for_model_id integer, lease_s integer) returns bigint[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  until timestamptz := clock_timestamp() + make_interval(secs => lease_s);
+  won_hashes text[];
+  won bigint[];
+begin
+  if not coalesce(lease_s between 1 and 86400, false) then
+    raise exception 'lease_s must be from 1 to 86400 seconds, not %', coalesce(lease_s::text, 'null')
+      using errcode = '22023', hint = 'Long enough to embed the batch.';
+  end if;
+  insert into pixseek.work (image_id, model_id)
+  select id, for_model_id from unnest(image_ids) id order by id
+  on conflict do nothing;
+  perform pixseek.fail_exhausted(image_ids, for_model_id);
+
+  with taken as (
+    insert into pixseek.leases as l (model_id, content_hash, leased_until)
+    select distinct for_model_id, i.content_hash, until
+    from pixseek.images i
+    join pixseek.work w on w.image_id = i.id and w.model_id = for_model_id and not w.is_failed
+    where i.id = any (image_ids) and i.content_hash is not null and w.leased_until < clock_timestamp()
+    order by i.content_hash
+    on conflict (model_id, content_hash) do update set leased_until = excluded.leased_until
+      where l.leased_until < clock_timestamp()
+    returning l.content_hash
+  )
+  select coalesce(array_agg(content_hash), '{}') into won_hashes from taken;
+
+  with leased as (
+    update pixseek.work w set attempts = w.attempts + 1, leased_until = until
+    from (
+      select distinct on (coalesce(i.content_hash, i.id::text)) i.id
+      from pixseek.images i
+      where i.id = any (image_ids) and (i.content_hash is null or i.content_hash = any (won_hashes))
+      order by coalesce(i.content_hash, i.id::text), i.id
+    ) chosen
+    where w.image_id = chosen.id and w.model_id = for_model_id and not w.is_failed
+      and w.leased_until < clock_timestamp()
+    returning w.image_id
+  )
+  select coalesce(array_agg(image_id), '{}') into won from leased;
+  return won;
+end
+$$;
+
+-- Puts images on record. Bytes that have a vector already share it, under every model; the rest is leased to
+-- the caller. An item with a reason is kept as failed: it is no picture that a model could see.
+-- Items: bucket, name, ordering_key; owner (Storage's), metadata (for the owner rule), version, size_bytes,
+-- content_hash, content_type, width, height, taken_at, created_at, reason.
+create function public.record_images_v1(images jsonb, model_name text default null, lease_s integer default 120)
+returns table (bucket text, name text, image_id bigint, standing text)
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  model pixseek.models := pixseek.model_named(model_name);
+  inputs pixseek.image_input[] := pixseek.image_inputs(images);
+  fresh pixseek.image_input[] := pixseek.lock_images(inputs);
+  recorded bigint[];
+  leased bigint[];
+begin
+  -- Vectors and failures of other bytes go. A client's vector stays until ours comes, if no bytes were known.
+  with changed as (
+    select i.id, n.reason is not null or i.content_hash is not null as is_known
+    from unnest(fresh) n
+    join pixseek.images i on i.bucket = n.bucket and i.name = n.name
+    where n.reason is not null or i.content_hash is distinct from n.content_hash
+  ), unseen as (
+    delete from pixseek.vectors v using changed c where v.image_id = c.id and (c.is_known or not v.from_client)
+  )
+  delete from pixseek.work w using changed c where w.image_id = c.id;
+
+  with updated as (
+    update pixseek.images i set
+      owner = pixseek.owner_of(b, n.name, n.owner, n.metadata), version = n.version,
+      ordering_key = n.ordering_key, size_bytes = n.size_bytes, content_hash = n.content_hash,
+      content_type = n.content_type, width = n.width, height = n.height, taken_at = n.taken_at,
+      created_at = coalesce(n.created_at, i.created_at), updated_at = now(),
+      state = case when i.state = 'blocked' then 'blocked' when n.reason is not null then 'failed' else 'pending' end,
+      reason = case when i.state = 'blocked' then i.reason else n.reason end
+    from unnest(fresh) n
+    join pixseek.buckets b on b.name = n.bucket
+    where i.bucket = n.bucket and i.name = n.name
+    returning i.id, i.state
+  )
+  select coalesce(array_agg(id) filter (where state = 'pending'), '{}') into recorded from updated;
+
+  insert into pixseek.vectors as own (image_id, model_id, embedding)
+  select i.id, twins.model_id, twins.embedding
+  from pixseek.images i
+  cross join lateral (
+    select distinct on (v.model_id) v.model_id, v.embedding
+    from pixseek.images twin
+    join pixseek.vectors v on v.image_id = twin.id and not v.from_client
+    where twin.content_hash = i.content_hash and twin.id <> i.id
+    order by v.model_id, v.image_id
+  ) twins
+  where i.id = any (recorded)
+  on conflict (image_id, model_id) do update set embedding = excluded.embedding, from_client = false
+    where own.from_client;
+
+  leased := pixseek.lease(
+    array(
+      select id from unnest(recorded) id
+      where not exists (
+        select from pixseek.vectors v where v.image_id = id and v.model_id = model.id and not v.from_client
+      )
+    ),
+    model.id, lease_s
+  );
+  perform pixseek.settle(recorded);
+
+  return query
+  select i.bucket, i.name, i.id, case
+    when f.place is null then 'outdated'
+    when i.state = 'blocked' or i.id <> all (recorded) then i.state
+    when i.id = any (leased) then 'pending'
+    when v.image_id is not null then 'indexed'
+    when w.is_failed then 'failed'
+    else 'waiting'
+  end
+  from unnest(inputs) n
+  join pixseek.images i on i.bucket = n.bucket and i.name = n.name
+  left join unnest(fresh) f on f.bucket = n.bucket and f.name = n.name and f.ordering_key = n.ordering_key
+  left join pixseek.vectors v on v.image_id = i.id and v.model_id = model.id and not v.from_client
+  left join pixseek.work w on w.image_id = i.id and w.model_id = model.id
+  order by n.place;
+end
+$$;
+
+create type pixseek.vector_input as (
+  place bigint,
+  bucket text,
+  name text,
+  content_hash text,
+  embedding halfvec,
+  reason text,
+  may_retry boolean
+);
+
+-- The items of a call, checked as a whole before anything is written.
+create function pixseek.vector_inputs(items json, model pixseek.models) returns pixseek.vector_input[]
+language plpgsql stable
+set search_path from current
+as $$
+declare
+  inputs pixseek.vector_input[] := '{}';
+  item record;
+begin
+  if json_typeof(items) is distinct from 'array' then
+    raise exception 'the vectors must be a JSON array, not %', coalesce(json_typeof(items), 'null')
+      using errcode = '22023', hint = 'Pass 1 to 500 objects with bucket, name, content_hash and embedding.';
+  elsif json_array_length(items) not between 1 and 500 then
+    raise exception '% vectors in one call', json_array_length(items)
+      using errcode = '22023', hint = 'Pass 1 to 500.';
+  end if;
+  for item in
+    select e.place, r.*
+    from json_array_elements(items) with ordinality e (item, place)
+    cross join lateral json_to_record(e.item) r (
+      bucket text, name text, content_hash text, embedding text, reason text, may_retry boolean
+    )
+  loop
+    if item.bucket is null or item.name is null or item.content_hash is null
+      or (item.embedding is null) = (item.reason is null) or item.reason = '' then
+      raise exception 'vector % of the call: it needs a bucket, a name, a content_hash, and an embedding or a reason',
+        item.place
+        using errcode = '22023', hint = 'Name the image as it was recorded.';
+    end if;
+    begin
+      inputs := inputs || row(
+        item.place, item.bucket, item.name, item.content_hash,
+        case when item.embedding is not null then pixseek.unit_vector(item.embedding::vector, model) end,
+        item.reason, coalesce(item.may_retry, false)
+      )::pixseek.vector_input;
+    exception when data_exception then
+      raise exception 'vector % of the call (%/%): %', item.place, item.bucket, item.name, sqlerrm
+        using errcode = '22023', hint = format('Model %s takes %s finite numbers.', model.name, model.dimensions);
+    end;
+  end loop;
+  return inputs;
+end
+$$;
+
+-- Makes recorded images searchable, and with each all others of the same bytes. An image whose bytes have
+-- changed since it was recorded is outdated. An item may bring a reason in place of an embedding: it failed for
+-- good, or, if may_retry, is handed out again until it was tried too often.
+-- Items: bucket, name, content_hash; embedding, or reason and may_retry (default false).
+create function public.store_vectors_v1(vectors json, model_name text default null)
+returns table (bucket text, name text, image_id bigint, standing text)
+language plpgsql
+set search_path from current
+as $$
+#variable_conflict use_column
+declare
+  model pixseek.models := pixseek.model_named(model_name);
+  results pixseek.vector_input[] := pixseek.vector_inputs(vectors, model);
+  twins bigint[];
+begin
+  select coalesce(array_agg(id), '{}') into twins
+  from (
+    select i.id from pixseek.images i
+    where i.content_hash in (select r.content_hash from unnest(results) r)
+      and i.state not in ('deleted', 'blocked')
+    order by i.bucket, i.name
+    for update
+  ) locked;
+
+  insert into pixseek.vectors as own (image_id, model_id, embedding)
+  select distinct on (i.id) i.id, model.id, r.embedding
+  from unnest(results) r
+  join pixseek.images i on i.content_hash = r.content_hash
+  where i.id = any (twins) and r.embedding is not null
+  order by i.id, r.place
+  on conflict (image_id, model_id) do update set embedding = excluded.embedding, from_client = false
+    where own.from_client or own.embedding <> excluded.embedding;
+
+  insert into pixseek.work as w (image_id, model_id, attempts, is_failed, reason)
+  select distinct on (i.id) i.id, model.id, 1, not r.may_retry, r.reason
+  from unnest(results) r
+  join pixseek.images i on i.content_hash = r.content_hash
+  where i.id = any (twins) and r.reason is not null
+    and not exists (select from pixseek.vectors v where v.image_id = i.id and v.model_id = model.id)
+    -- Twins that only waited are tried on their own.
+    and (not r.may_retry or (i.bucket = r.bucket and i.name = r.name))
+  order by i.id, r.place
+  on conflict (image_id, model_id) do update set
+    leased_until = '-infinity', reason = excluded.reason,
+    is_failed = excluded.is_failed or w.attempts >= pixseek.max_attempts();
+
+  delete from pixseek.work w
+  where w.image_id = any (twins) and w.model_id = model.id
+    and exists (
+      select from pixseek.vectors v
+      where v.image_id = w.image_id and v.model_id = model.id and not v.from_client
+    );
+  delete from pixseek.leases l
+  using unnest(results) r
+  where l.model_id = model.id and l.content_hash = r.content_hash;
+  perform pixseek.settle(twins);
+
+  return query
+  select r.bucket, r.name, i.id, case
+    when i.id is null then 'outdated'
+    when i.state = 'blocked' then 'blocked'
+    when v.image_id is not null then 'indexed'
+    when w.is_failed then 'failed'
+    else 'pending'
+  end
+  from unnest(results) r
+  left join pixseek.images i
+    on i.bucket = r.bucket and i.name = r.name and i.content_hash = r.content_hash and i.state <> 'deleted'
+  left join pixseek.vectors v on v.image_id = i.id and v.model_id = model.id
+  left join pixseek.work w on w.image_id = i.id and w.model_id = model.id
+  order by r.place;
+end
+$$;
+
+-- Takes objects out of the index and leaves tombstones, also for those never seen.
+-- Items: bucket, name, ordering_key.
+create function public.remove_images_v1(objects jsonb)
+returns table (bucket text, name text, image_id bigint, standing text)
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  inputs pixseek.image_input[] := pixseek.image_inputs(objects);
+  -- A statement of its own: the next one sees the rows that it makes.
+  fresh pixseek.image_input[] := pixseek.lock_images(inputs);
+  removed bigint[];
+begin
+  -- Also what is deleted already: a newer removal makes the tombstone newer.
+  with updated as (
+    update pixseek.images i set
+      ordering_key = n.ordering_key, state = 'deleted', reason = null, owner = null, version = null,
+      content_hash = null, content_type = null, size_bytes = null, width = null, height = null,
+      taken_at = null, updated_at = now()
+    from unnest(fresh) n
+    where i.bucket = n.bucket and i.name = n.name
+    returning i.id
+  )
+  select coalesce(array_agg(id), '{}') into removed from updated;
+  delete from pixseek.vectors v where v.image_id = any (removed);
+  delete from pixseek.work w where w.image_id = any (removed);
+
+  return query
+  select i.bucket, i.name, i.id,
+         case when i.state = 'deleted' and i.ordering_key = n.ordering_key then 'deleted' else 'outdated' end
+  from unnest(inputs) n
+  join pixseek.images i on i.bucket = n.bucket and i.name = n.name
+  order by n.place;
+end
+$$;
+
+-- Hides images from everybody, with a reason; null shows them again.
+create function public.block_images_v1(image_ids bigint[], reason text) returns void
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  update pixseek.images i set
+    state = case when block_images_v1.reason is null then 'pending' else 'blocked' end,
+    reason = block_images_v1.reason, updated_at = now()
+  where i.id = any (image_ids) and i.state <> 'deleted'
+    and (block_images_v1.reason is not null or i.state = 'blocked');
+  perform pixseek.settle(image_ids);
+end
+$$;
+
+revoke execute on function
+  public.stored_objects_v1, public.record_images_v1, public.store_vectors_v1, public.remove_images_v1,
+  public.block_images_v1, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_images, pixseek.settle,
+  pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
+from public, anon, authenticated;
+grant execute on function
+  public.stored_objects_v1, public.record_images_v1, public.store_vectors_v1, public.remove_images_v1,
+  public.block_images_v1, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_images, pixseek.settle,
+  pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
+to service_role;
+
+reset search_path;
