@@ -38,7 +38,8 @@ def migrate(dsn: str, folder: Path) -> list[str]:
     unknown = applied - {migration.version for migration in migrations}
     if unknown:
         raise StackError(
-            f"this database was made by another version of pixseek: {folder} lacks {', '.join(sorted(unknown))}. "
+            f"this database was made by another version of pixseek, whose migrations {sorted(unknown)} are not in "
+            f"{folder}. "
             "Remove the data of the stack (`make clean`, or the folder of PIXSEEK_HOME) and start again."
         )
     pending = [migration for migration in migrations if migration.version not in applied]
