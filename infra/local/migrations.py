@@ -38,8 +38,7 @@ def migrate(dsn: str, folder: Path) -> list[str]:
     unknown = applied - {migration.version for migration in migrations}
     if unknown:
         raise StackError(
-            f"this database was made by another version of pixseek, whose migrations {sorted(unknown)} are not in "
-            f"{folder}. "
+            f"this database was made by another version: {folder} has no {', '.join(sorted(unknown))}. "
             "Remove the data of the stack (`make clean`, or the folder of PIXSEEK_HOME) and start again."
         )
     pending = [migration for migration in migrations if migration.version not in applied]
