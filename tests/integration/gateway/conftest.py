@@ -200,7 +200,7 @@ class Gateway:
     def post(self, function: str, body: str = "{}", **headers: str) -> httpx.Response:
         """Call a function without a client's help; with the service key unless told otherwise."""
         sent = {"apikey": SERVICE_KEY, "content-type": "application/json", **headers}
-        return httpx.post(f"{self.url}/rest/v1/rpc/{function}", content=body, headers=sent)
+        return httpx.post(f"{self.url}/rest/v1/rpc/{function}", content=body, headers=sent, timeout=_READY_S)
 
     def insert(self, body: str, query: str = "", **headers: str) -> httpx.Response:
         """Insert images without a client's help; with the service key unless told otherwise."""
