@@ -24,6 +24,8 @@ _Reply = TypeVar("_Reply")
 _DENIED = {"42501", "PGRST301", "PGRST302", "PGRST303"}
 _WRONG_CLASSES = {"22", "23", "55", "P0"}
 _OUTAGE = {408, 429, *range(500, 600)}
+# A worker that dies keeps its picture from others no longer than this; one that is slower embeds it for nothing.
+_LEASE_S = 30
 _NOT_SET_UP = {"PGRST202", "42704", "42883", "42P01"}
 
 
@@ -105,7 +107,8 @@ class Database:
             "width": image.width,
             "height": image.height,
         }
-        return self._standing("record_images_v1", {"images": [item], "model_name": model})
+        arguments = {"images": [item], "model_name": model, "lease_s": _LEASE_S}
+        return self._standing("record_images_v1", arguments)
 
     def store(self, image: ImageRecord, vector: Vector, *, model: str) -> Standing:
         """Make a recorded picture searchable, unless it has changed since."""

@@ -12,6 +12,7 @@ from benchmarks.search_parts.data import Floats
 Search = Callable[[int], Sequence[int]]
 """The number of a query → the ids found, nearest first."""
 
+_TURN: Final = 50
 _WARM_UP: Final = 6
 """psycopg prepares a statement at its sixth run."""
 
@@ -52,17 +53,18 @@ class Run:
 def in_turn(
     contenders: Mapping[str, Search], count: int, *, limits: Mapping[str, int] | None = None
 ) -> dict[str, Run]:
-    """Each query goes to one contender after the other, so that a busy machine slows all of them alike.
+    """Contenders take turns of some queries, so that a busy machine slows all of them alike.
 
+    Not query by query: a scan of a whole table between two searches would leave none of them a warm cache.
     `limits`: contenders that are spared the later queries.
     """
     last = {name: min(count, (limits or {}).get(name, count)) for name in contenders}
     for search in contenders.values():
         warm_up(search)
     runs = {name: Run() for name in contenders}
-    for number in range(count):
+    for start in range(0, count, _TURN):
         for name, search in contenders.items():
-            if number < last[name]:
+            for number in range(start, min(start + _TURN, last[name])):
                 runs[name].time(search, number)
     return runs
 

@@ -30,6 +30,20 @@ begin
 end
 $$;
 
+-- How many rows a call may ask for; refuses all else. Supabase caps rows at 1,000 and does not say so.
+create function pixseek.checked_count(match_count integer) returns integer
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if not coalesce(match_count between 1 and 1000, false) then
+    raise exception 'match_count must be from 1 to 1000, not %', coalesce(match_count::text, 'null')
+      using errcode = '22023', hint = 'search_images_v1 has pages: next_cursor.';
+  end if;
+  return match_count;
+end
+$$;
+
 -- A vector as it is stored and compared: of length 1. Refuses one that does not belong to the model's space
 -- or points nowhere.
 create function pixseek.unit_vector(embedding vector, model pixseek.models) returns halfvec
@@ -40,8 +54,8 @@ declare
   unit halfvec;
 begin
   if embedding is null or vector_dims(embedding) <> model.dimensions then
-    raise exception 'the vector has % dimensions; model % needs %',
-      coalesce(vector_dims(embedding), 0), model.name, model.dimensions
+    raise exception 'the vector %; model % needs % dimensions',
+      coalesce(format('has %s dimensions', vector_dims(embedding)), 'is null'), model.name, model.dimensions
       using errcode = '22023', hint = 'Embed with the model that the index uses.';
   end if;
   unit := l2_normalize(embedding)::halfvec;
@@ -80,11 +94,13 @@ $$;
 create function pixseek.create_vector_index(model pixseek.models) returns void
 language plpgsql
 set search_path from current
+-- Parallel builds overflow before pgvector 0.8.2, and Supabase hosts 0.8.0.
+set max_parallel_maintenance_workers = 0
 as $$
 begin
   execute format(
     'create index on pixseek.%I using hnsw ((embedding::halfvec(%s)) halfvec_ip_ops)
-     with (m = 32, ef_construction = 128)',
+     with (m = 20, ef_construction = 256)',
     format('vectors_%s', model.id), model.dimensions
   );
 end
@@ -112,10 +128,16 @@ as $$
 declare
   model pixseek.models;
 begin
-  if model_name is null or model_dimensions is null or model_similarity_floor is null
-    or model_languages is null then
-    raise exception 'a model needs a name, dimensions, a similarity floor and languages; one is null'
-      using errcode = '22004', hint = 'Leave an argument out to get its default.';
+  if coalesce(model_name, '') = '' or model_languages is null then
+    raise exception 'a model needs a name, and languages, which may be none'
+      using errcode = '22023', hint = 'Name it after its weights.';
+  elsif not coalesce(model_dimensions in (384, 512, 640, 768, 1024), false) then
+    raise exception 'model % cannot have % dimensions', model_name, coalesce(model_dimensions::text, 'null')
+      using errcode = '22023', hint = 'One of 384, 512, 640, 768, 1024.';
+  elsif not coalesce(model_similarity_floor between -1 and 1, false) then
+    raise exception 'the similarity floor of a model must be from -1 to 1, not %',
+      coalesce(model_similarity_floor::text, 'null')
+      using errcode = '22023', hint = 'Leave it out to get the default.';
   end if;
   perform pixseek.lock_models();
   select * into model from pixseek.models where name = model_name;
@@ -207,7 +229,7 @@ begin
   from pixseek.gaps(model.id) g
   join pixseek.images i on i.id = g.image_id
   order by g.is_failed, g.image_id
-  limit match_count;
+  limit pixseek.checked_count(match_count);
 end
 $$;
 
@@ -276,7 +298,7 @@ declare
   model pixseek.models;
 begin
   if model_name is null then
-    raise exception 'drop_model_v1 needs a model' using errcode = '22004', hint = 'list_models_v1 lists them.';
+    raise exception 'drop_model_v1 needs a model' using errcode = '22023', hint = 'list_models_v1 lists them.';
   end if;
   perform pixseek.lock_models();
   model := pixseek.model_named(model_name);
@@ -317,6 +339,6 @@ grant execute on function
   public.drop_model_v1, public.list_models_v1,
   pixseek.lock_models, pixseek.gaps, pixseek.make_active
 to service_role;
-grant execute on function pixseek.model_named, pixseek.unit_vector to anon, authenticated, service_role;
+grant execute on function pixseek.model_named, pixseek.unit_vector, pixseek.checked_count to anon, authenticated, service_role;
 
 reset search_path;

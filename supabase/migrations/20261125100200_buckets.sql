@@ -37,7 +37,7 @@ declare
   new pixseek.buckets;
 begin
   if bucket_name is null or bucket_name = '' then
-    raise exception 'a bucket needs a name' using errcode = '22004', hint = 'Name it as storage does.';
+    raise exception 'a bucket needs a name' using errcode = '22023', hint = 'Name it as storage does.';
   end if;
   if not coalesce(provider in ('supabase', 's3', 'gcs', 'local'), false) then
     raise exception 'unknown provider: %', coalesce(provider, 'null')

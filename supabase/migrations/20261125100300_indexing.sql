@@ -56,51 +56,83 @@ as $$
     and o.version is not null and o.metadata ? 'size';
 $$;
 
+-- Refuses what is no list of at most 500 items.
+create function pixseek.check_items(items jsonb) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(items) is distinct from 'array' then
+    raise exception 'the call takes a JSON array of items, not %', coalesce(jsonb_typeof(items), 'null')
+      using errcode = '22023', hint = 'Pass 1 to 500 objects, each with its bucket and name.';
+  elsif jsonb_array_length(items) not between 1 and 500 then
+    raise exception '% items in one call', jsonb_array_length(items)
+      using errcode = '22023', hint = 'Pass 1 to 500.';
+  end if;
+end
+$$;
+
+-- What is wrong with an item of a call by its looks: each field that is given has a type of its own.
+create function pixseek.misfit(item jsonb) returns text
+language sql immutable
+set search_path = ''
+as $$
+  select case when jsonb_typeof(item) <> 'object' then 'it is no JSON object' else (
+    select format('its %s is no %s', f.key, wanted.type)
+    from jsonb_each(item) f
+    cross join lateral (
+      select case
+        when f.key in ('size_bytes', 'width', 'height') then 'number'
+        when f.key in ('metadata') then 'object'
+        when f.key in ('embedding') then 'array'
+        when f.key in ('may_retry') then 'boolean'
+        else 'string'
+      end as type
+    ) wanted
+    where jsonb_typeof(f.value) not in (wanted.type, 'null')
+    order by f.key
+    limit 1
+  ) end;
+$$;
+
 -- The items of a call, checked as a whole before anything is written.
 create function pixseek.image_inputs(items jsonb) returns pixseek.image_input[]
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  inputs pixseek.image_input[];
-  wrong record;
+  inputs pixseek.image_input[] := '{}';
+  input pixseek.image_input;
+  item record;
+  fault text;
 begin
-  if jsonb_typeof(items) is distinct from 'array' then
-    raise exception 'the images must be a JSON array, not %', coalesce(jsonb_typeof(items), 'null')
-      using errcode = '22023', hint = 'Pass 1 to 500 objects with bucket, name and ordering_key.';
-  elsif jsonb_array_length(items) not between 1 and 500 then
-    raise exception '% images in one call', jsonb_array_length(items)
-      using errcode = '22023', hint = 'Pass 1 to 500.';
-  end if;
-  select array_agg(row(
-    e.place, r.bucket, r.name, r.owner, r.metadata, r.version, r.ordering_key, r.size_bytes, r.content_hash,
-    r.content_type, r.width, r.height, r.taken_at, r.created_at, r.reason
-  )::pixseek.image_input order by e.place)
-  into inputs
-  from jsonb_array_elements(items) with ordinality e (item, place)
-  cross join lateral jsonb_populate_record(null::pixseek.image_input, e.item) r;
-
-  select checked.place, checked.fault into wrong
-  from (
-    select i.place, case
-      when i.bucket is null or i.bucket = '' then 'it names no bucket'
-      when i.name is null or i.name = '' then 'it has no name'
-      when octet_length(i.name) > 1024 then format('its name has %s bytes', octet_length(i.name))
-      when i.ordering_key is null then 'it has no ordering_key'
-      when i.content_hash !~ '^[0-9a-f]{64}$' then 'its content_hash is no sha256 in hexadecimal'
-      when i.size_bytes < 0 or i.width < 1 or i.height < 1 then 'its size is not possible'
-      when i.reason = '' then 'its reason is empty'
-    end as fault
-    from unnest(inputs) i
-  ) checked
-  where checked.fault is not null
-  order by checked.place
-  limit 1;
-  if found then
-    raise exception 'image % of the call: %', wrong.place, wrong.fault
-      using errcode = '22023',
-        hint = 'Each needs a bucket, a name of at most 1024 bytes, an ordering_key; the rest may be null.';
-  end if;
+  perform pixseek.check_items(items);
+  for item in select e.place, e.value from jsonb_array_elements(items) with ordinality e (value, place) loop
+    fault := pixseek.misfit(item.value);
+    if fault is null then
+      begin
+        input := jsonb_populate_record(null::pixseek.image_input, item.value);
+        input.place := item.place;
+      exception when data_exception then
+        fault := sqlerrm;
+      end;
+    end if;
+    fault := coalesce(fault, case
+      when input.bucket is null or input.bucket = '' then 'it names no bucket'
+      when input.name is null or input.name = '' then 'it has no name'
+      when octet_length(input.name) > 1024 then format('its name has %s bytes', octet_length(input.name))
+      when input.ordering_key is null then 'it has no ordering_key'
+      when input.content_hash !~ '^[0-9a-f]{64}$' then 'its content_hash is no sha256 in hexadecimal'
+      when input.size_bytes < 0 or input.width < 1 or input.height < 1 then 'its size is not possible'
+      when input.reason = '' then 'its reason is empty'
+    end);
+    if fault is not null then
+      raise exception 'image % of the call: %', item.place, fault
+        using errcode = '22023',
+          hint = 'Each needs a bucket, a name of at most 1024 bytes, an ordering_key; the rest may be null.';
+    end if;
+    inputs := inputs || input;
+  end loop;
   return inputs;
 end
 $$;
@@ -312,44 +344,49 @@ create type pixseek.vector_input as (
 );
 
 -- The items of a call, checked as a whole before anything is written.
-create function pixseek.vector_inputs(items json, model pixseek.models) returns pixseek.vector_input[]
+create function pixseek.vector_inputs(items jsonb, model pixseek.models) returns pixseek.vector_input[]
 language plpgsql stable
 set search_path from current
 as $$
 declare
   inputs pixseek.vector_input[] := '{}';
   item record;
+  fault text;
 begin
-  if json_typeof(items) is distinct from 'array' then
-    raise exception 'the vectors must be a JSON array, not %', coalesce(json_typeof(items), 'null')
-      using errcode = '22023', hint = 'Pass 1 to 500 objects with bucket, name, content_hash and embedding.';
-  elsif json_array_length(items) not between 1 and 500 then
-    raise exception '% vectors in one call', json_array_length(items)
-      using errcode = '22023', hint = 'Pass 1 to 500.';
-  end if;
+  perform pixseek.check_items(items);
   for item in
-    select e.place, r.*
-    from json_array_elements(items) with ordinality e (item, place)
-    cross join lateral json_to_record(e.item) r (
-      bucket text, name text, content_hash text, embedding text, reason text, may_retry boolean
-    )
+    select e.place, e.value, e.value ->> 'bucket' as bucket, e.value ->> 'name' as name,
+           e.value ->> 'content_hash' as content_hash, e.value ->> 'reason' as reason,
+           e.value -> 'may_retry' = 'true' as may_retry, nullif(e.value -> 'embedding', 'null') as embedding,
+           null::halfvec as unit
+    from jsonb_array_elements(items) with ordinality e (value, place)
   loop
-    if item.bucket is null or item.name is null or item.content_hash is null
-      or (item.embedding is null) = (item.reason is null) or item.reason = '' then
-      raise exception 'vector % of the call: it needs a bucket, a name, a content_hash, and an embedding or a reason',
-        item.place
-        using errcode = '22023', hint = 'Name the image as it was recorded.';
+    fault := coalesce(pixseek.misfit(item.value), case
+      when item.bucket is null or item.name is null or item.content_hash is null
+        or (item.embedding is null) = (item.reason is null) or item.reason = ''
+      then 'it needs a bucket, a name, a content_hash, and an embedding or a reason'
+    end);
+    if fault is null and item.embedding is not null then
+      begin
+        item.unit := pixseek.unit_vector(item.embedding::text::vector, model);
+      exception
+        when invalid_parameter_value then
+          fault := sqlerrm;
+        when data_exception then
+          -- Without pgvector's own words: they repeat the vector.
+          fault := 'its embedding is no list of finite numbers';
+      end;
     end if;
-    begin
-      inputs := inputs || row(
-        item.place, item.bucket, item.name, item.content_hash,
-        case when item.embedding is not null then pixseek.unit_vector(item.embedding::vector, model) end,
-        item.reason, coalesce(item.may_retry, false)
-      )::pixseek.vector_input;
-    exception when data_exception then
-      raise exception 'vector % of the call (%/%): %', item.place, item.bucket, item.name, sqlerrm
-        using errcode = '22023', hint = format('Model %s takes %s finite numbers.', model.name, model.dimensions);
-    end;
+    if fault is not null then
+      raise exception 'vector % of the call%: %',
+        item.place, coalesce(' (' || item.bucket || '/' || item.name || ')', ''), fault
+        using errcode = '22023',
+          hint = format('Name the image as it was recorded; model %s takes %s finite numbers.',
+                        model.name, model.dimensions);
+    end if;
+    inputs := inputs || row(
+      item.place, item.bucket, item.name, item.content_hash, item.unit, item.reason, coalesce(item.may_retry, false)
+    )::pixseek.vector_input;
   end loop;
   return inputs;
 end
@@ -359,7 +396,7 @@ $$;
 -- changed since it was recorded is outdated. An item may bring a reason in place of an embedding: it failed for
 -- good, or, if may_retry, is handed out again until it was tried too often.
 -- Items: bucket, name, content_hash; embedding, or reason and may_retry (default false).
-create function public.store_vectors_v1(vectors json, model_name text default null)
+create function public.store_vectors_v1(vectors jsonb, model_name text default null)
 returns table (bucket text, name text, image_id bigint, standing text)
 language plpgsql
 set search_path from current
@@ -473,6 +510,10 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
+  if image_ids is null or block_images_v1.reason = '' then
+    raise exception 'block_images_v1 needs images, and a reason that is not empty'
+      using errcode = '22023', hint = 'A reason of null shows them again.';
+  end if;
   update pixseek.images i set
     state = case when block_images_v1.reason is null then 'pending' else 'blocked' end,
     reason = block_images_v1.reason, updated_at = now()
@@ -484,12 +525,12 @@ $$;
 
 revoke execute on function
   public.stored_objects_v1, public.record_images_v1, public.store_vectors_v1, public.remove_images_v1,
-  public.block_images_v1, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_images, pixseek.settle,
+  public.block_images_v1, pixseek.check_items, pixseek.misfit, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_images, pixseek.settle,
   pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
 from public, anon, authenticated;
 grant execute on function
   public.stored_objects_v1, public.record_images_v1, public.store_vectors_v1, public.remove_images_v1,
-  public.block_images_v1, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_images, pixseek.settle,
+  public.block_images_v1, pixseek.check_items, pixseek.misfit, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_images, pixseek.settle,
   pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
 to service_role;
 

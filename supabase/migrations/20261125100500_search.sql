@@ -22,9 +22,11 @@ create type pixseek.ranking as (path text, ids bigint[], distances double precis
 -- The position in a search where a page ended: how many images came before, and the last of them.
 create type pixseek.position as (rank integer, distance double precision, id bigint);
 
--- What a search asks for. clause is the filter as SQL, with the values in filters.
+-- What a search asks for. clause is the filter as SQL, with the values in filters. Collapsed: without
+-- near-identical images.
 create type pixseek.question as (
-  model_id integer, dimensions integer, vector halfvec, clause text, filters jsonb, excluded_id bigint
+  model_id integer, dimensions integer, vector halfvec, clause text, filters jsonb, excluded_id bigint,
+  is_collapsed boolean
 );
 
 -- The filter as a condition on images i, with $2 for the values; empty for none. Refuses unknown filters.
@@ -77,7 +79,7 @@ begin
 end
 $$;
 
--- The ids of the images that pass the filter and the caller's policy, or null when they are more than 5,000.
+-- The ids of the images that pass the filter and the caller's policy, or null when they are more than 3,000.
 create function pixseek.candidates(question pixseek.question) returns bigint[]
 language plpgsql stable
 set search_path = ''
@@ -89,10 +91,10 @@ begin
     'select array(
        select i.id from pixseek.images i
        where i.state not in (''blocked'', ''deleted'') and i.id is distinct from $1 %s
-       limit 5001
+       limit 3001
      )', question.clause
   ) into ids using question.excluded_id, question.filters;
-  return case when cardinality(ids) <= 5000 then ids end;
+  return case when cardinality(ids) <= 3000 then ids end;
 end
 $$;
 
@@ -102,10 +104,9 @@ create function pixseek.scan_index(question pixseek.question, row_count integer,
 returns pixseek.ranking
 language plpgsql stable
 set search_path from current
--- Filters, row-level security among them, are applied after the index: go on until enough rows are found.
-set hnsw.iterative_scan = strict_order
 set hnsw.max_scan_tuples = 20000
--- Set below; named here so that the old value returns at the end.
+-- Set below; named here so that the old values return at the end.
+set hnsw.iterative_scan = off
 set hnsw.ef_search = 100
 -- The index is the way here, whatever the planner thinks of the filter.
 set enable_seqscan = off
@@ -115,11 +116,8 @@ set enable_mergejoin = off
 set enable_sort = off
 as $$
 declare
-  ranking pixseek.ranking;
-begin
-  perform set_config('hnsw.ef_search', scan_index.ef_search::text, true);
   -- Model and length as literals: so the planner sees one partition, and the expression that its index is on.
-  execute format(
+  query constant text := format(
     $query$
       select array_agg(id order by distance, id), array_agg(distance order by distance, id)
       from (
@@ -131,9 +129,23 @@ begin
         fetch first $4 rows with ties
       ) found
     $query$, question.model_id, question.dimensions, question.clause
-  )
-  into ranking.ids, ranking.distances
-  using question.vector, question.filters, question.excluded_id, row_count;
+  );
+  ranking pixseek.ranking;
+begin
+  perform set_config('hnsw.ef_search', scan_index.ef_search::text, true);
+  -- A plain scan is the quicker one, and sees no more than ef_search rows before the filter. It is enough if it
+  -- comes to a row that is farther than the last one asked for, past the copies of that one.
+  if row_count < scan_index.ef_search then
+    execute query into ranking.ids, ranking.distances
+      using question.vector, question.filters, question.excluded_id, row_count + 50;
+    if ranking.distances[row_count] < ranking.distances[cardinality(ranking.distances)] then
+      return ranking;
+    end if;
+  end if;
+  -- Filters, row-level security among them, are applied after the index: go on until enough rows are found.
+  perform set_config('hnsw.iterative_scan', 'strict_order', true);
+  execute query into ranking.ids, ranking.distances
+    using question.vector, question.filters, question.excluded_id, row_count;
   return ranking;
 end
 $$;
@@ -156,7 +168,8 @@ as $$
   );
 $$;
 
--- Compares some images. One lookup each: the planner would rather read the whole partition.
+-- Compares some images. One lookup each: the planner would rather read the whole partition, or follow the HNSW
+-- index if adding 0 did not keep it out.
 create function pixseek.compare_candidates(
   question pixseek.question, candidates bigint[], after pixseek.position, row_count integer
 ) returns pixseek.ranking
@@ -171,7 +184,7 @@ declare
 begin
   execute pixseek.ranked(format(
     $source$
-      select v.image_id as id, v.embedding::halfvec(%2$s) <#> $1 as distance
+      select v.image_id as id, (v.embedding::halfvec(%2$s) <#> $1) + 0 as distance
       from unnest($2) candidate
       join pixseek.vectors v on v.image_id = candidate and v.model_id = %1$s
     $source$, question.model_id, question.dimensions
@@ -243,7 +256,7 @@ begin
     ranking := pixseek.compare_all(question, after, row_count);
     ranking.path := 'exact';
   else
-    ranking := pixseek.scan_index(question, depth, case when is_filtered then 400 else 140 end);
+    ranking := pixseek.scan_index(question, depth, case when is_filtered then 320 else 180 end);
     ranking := pixseek.cut(ranking, after, row_count);
     ranking.path := 'index';
     if coalesce(cardinality(ranking.ids), 0) < row_count then
@@ -298,12 +311,19 @@ begin
 end
 $$;
 
--- The digest under which a query is remembered: case counts, white space and forms of one character do not.
+-- A query text as it is remembered: white space and forms of one character do not count. Refuses an empty one.
 create function pixseek.text_digest(query_text text) returns bytea
-language sql immutable
+language plpgsql immutable
 set search_path = ''
 as $$
-  select sha256(convert_to(btrim(regexp_replace(normalize(query_text, NFKC), '\s+', ' ', 'g')), 'UTF8'));
+declare
+  normal text := btrim(regexp_replace(normalize(query_text, NFKC), '\s+', ' ', 'g'));
+begin
+  if coalesce(normal, '') = '' then
+    raise exception 'the query text is empty' using errcode = '22023', hint = 'Say what the picture shows.';
+  end if;
+  return sha256(convert_to(normal, 'UTF8'));
+end
 $$;
 
 -- Where the next page of a search starts, as text for the client: the position, and a digest that ties it to
@@ -315,7 +335,9 @@ set search_path from current
 as $$
   select left(encode(sha256(
     halfvec_send(question.vector) || convert_to(
-      concat_ws('|', question.model_id, question.filters, question.excluded_id, rank, distance, id), 'UTF8')
+      concat_ws('|', question.model_id, question.filters, question.excluded_id, question.is_collapsed,
+                rank, distance, id),
+      'UTF8')
   ), 'hex'), 32);
 $$;
 
@@ -337,16 +359,18 @@ set search_path = ''
 as $$
 declare
   parts text[];
+  is_sound boolean := false;
 begin
   begin
     parts := string_to_array(convert_from(
       decode(rpad(translate(page_cursor, '-_', '+/'), (length(page_cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8'
     ), ' ');
-    perform parts[1]::integer, parts[2]::integer, parts[3]::double precision, parts[4]::bigint;
+    is_sound := cardinality(parts) = 5 and parts[1]::integer > 0 and parts[2]::integer between 1 and 1000000000
+      and abs(parts[3]::double precision) < 2 and parts[4]::bigint > 0;
   exception when data_exception then
-    parts := null;
+    is_sound := false;
   end;
-  if coalesce(cardinality(parts), 0) <> 5 then
+  if not coalesce(is_sound, false) then
     raise exception 'this is no cursor of a search'
       using errcode = '22023', hint = 'Pass next_cursor of the page before as it came, or start without one.';
   end if;
@@ -357,7 +381,8 @@ $$;
 -- What a search looks for: a vector, a remembered text, or a stored image (which is left out of its own hits).
 -- The vector is null for a text that is not remembered.
 create function pixseek.ask(
-  model pixseek.models, query_embedding vector, query_text text, query_image_id bigint, filters jsonb
+  model pixseek.models, query_embedding vector, query_text text, query_image_id bigint, filters jsonb,
+  collapse boolean
 ) returns pixseek.question
 language plpgsql stable
 set search_path from current
@@ -367,19 +392,17 @@ declare
 begin
   if num_nonnulls(query_embedding, query_text, query_image_id) <> 1 then
     raise exception 'a search takes one of query_embedding, query_text and query_image_id'
-      using errcode = '22023', hint = 'Combine several into one vector first.';
+      using errcode = '22023', hint = 'Pass exactly one; combine several vectors into one first.';
   end if;
   question.model_id := model.id;
   question.dimensions := model.dimensions;
   question.clause := pixseek.filter_clause(filters);
   question.filters := filters;
   question.excluded_id := query_image_id;
+  question.is_collapsed := coalesce(collapse, false);
   if query_embedding is not null then
     question.vector := pixseek.unit_vector(query_embedding, model);
   elsif query_text is not null then
-    if btrim(query_text) = '' then
-      raise exception 'the query text is empty' using errcode = '22023', hint = 'Say what the picture shows.';
-    end if;
     select q.embedding into question.vector
     from pixseek.queries q
     where q.model_id = model.id and q.digest = pixseek.text_digest(query_text);
@@ -433,10 +456,7 @@ declare
   hits jsonb;
   next_cursor text;
 begin
-  if not coalesce(match_count between 1 and 1000, false) then
-    raise exception 'match_count must be from 1 to 1000, not %', coalesce(match_count::text, 'null')
-      using errcode = '22023', hint = 'Read more by pages: next_cursor.';
-  end if;
+  perform pixseek.checked_count(match_count);
   if page_cursor is null then
     model := pixseek.model_named(model_name);
   else
@@ -450,7 +470,8 @@ begin
     after := row(page[2], page[3], page[4]);
   end if;
 
-  question := pixseek.ask(model, query_embedding, query_text, query_image_id, coalesce(filters, '{}'));
+  question := pixseek.ask(model, query_embedding, query_text, query_image_id, coalesce(filters, '{}'),
+                          collapse);
   if question.vector is null then
     return jsonb_build_object('model', model.name, 'path', 'not_remembered', 'hits', '[]'::jsonb,
                               'next_cursor', null);
@@ -461,7 +482,7 @@ begin
       using errcode = '22023', hint = 'Repeat the query and the filters with it, or start without one.';
   end if;
 
-  if collapse then
+  if question.is_collapsed then
     ranking := pixseek.nearest_distinct(question, after, match_count);
   else
     ranking := pixseek.nearest(question, after, match_count);
@@ -496,9 +517,6 @@ declare
   model pixseek.models := pixseek.model_named(model_name);
   latest bigint;
 begin
-  if btrim(coalesce(query_text, '')) = '' then
-    raise exception 'the query text is empty' using errcode = '22023', hint = 'Pass the text that was embedded.';
-  end if;
   insert into pixseek.queries (model_id, digest, embedding)
   values (model.id, pixseek.text_digest(query_text), pixseek.unit_vector(query_embedding, model))
   on conflict (model_id, digest) do update set embedding = excluded.embedding, created_at = now()

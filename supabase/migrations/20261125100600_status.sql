@@ -34,7 +34,7 @@ as $$
   from pixseek.images i
   where i.state = 'failed'
   order by i.updated_at desc, i.id desc
-  limit match_count;
+  limit pixseek.checked_count(match_count);
 $$;
 
 revoke execute on function public.image_states_v1, public.index_counts_v1, public.failed_images_v1

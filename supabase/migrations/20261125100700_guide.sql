@@ -125,15 +125,13 @@ declare
   question pixseek.question;
   ranking pixseek.ranking;
 begin
-  if match_threshold is null or not coalesce(match_count between 1 and 1000, false) then
-    raise exception 'match_images needs a threshold, and a count from 1 to 1000, not %',
-      coalesce(match_count::text, 'null')
-      using errcode = '22023', hint = 'search_images_v1 has pages.';
+  if match_threshold is null then
+    raise exception 'match_threshold is null' using errcode = '22023', hint = 'Pass -1 for all.';
   end if;
   question := row(
-    model.id, model.dimensions, pixseek.unit_vector(query_embedding, model), '', '{}', null
+    model.id, model.dimensions, pixseek.unit_vector(query_embedding, model), '', '{}', null, false
   );
-  ranking := pixseek.nearest(question, null, match_count);
+  ranking := pixseek.nearest(question, null, pixseek.checked_count(match_count));
   return query
   select i.id, i.name, least(1, -r.distance)
   from unnest(ranking.ids, ranking.distances) with ordinality r (id, distance, place)
@@ -144,7 +142,7 @@ end
 $$;
 
 create or replace view public.images with (security_invoker = true) as
-select i.id, i.name as image, v.embedding::vector(512) as embedding
+select i.id, i.name as image, v.embedding::vector as embedding
 from pixseek.guide g
 join pixseek.images i on i.bucket = g.bucket and i.state not in ('blocked', 'deleted')
 left join pixseek.vectors v on v.image_id = i.id and v.model_id = g.model_id;
@@ -160,7 +158,8 @@ declare
   model pixseek.models := pixseek.guide_model();
   bucket_name text := (select g.bucket from pixseek.guide g);
   caller text := auth.uid()::text;
-  is_service boolean := coalesce(auth.role(), 'service_role') = 'service_role';
+  -- As the session has it: in here the user is the owner of this function.
+  is_service boolean := current_setting('role') not in ('anon', 'authenticated');
   found_image pixseek.images;
 begin
   if new.image is null or octet_length(new.image) not between 1 and 1024 then
@@ -176,12 +175,15 @@ begin
   select * into found_image from pixseek.images i
   where i.bucket = bucket_name and i.name = new.image
   for update;
-  if not is_service and found_image.owner is distinct from caller then
+  if found_image.state = 'deleted' then
+    raise exception 'image % is deleted', new.image
+      using errcode = '55000', hint = 'A new upload brings it back.';
+  elsif not is_service and found_image.owner is distinct from caller then
     raise exception 'image % belongs to somebody else', new.image
       using errcode = '42501', hint = 'Upload under a name of your own.';
-  elsif found_image.state in ('blocked', 'deleted') then
-    raise exception 'image % is %', new.image, found_image.state
-      using errcode = '55000', hint = 'A new upload brings a deleted one back.';
+  elsif found_image.state = 'blocked' then
+    raise exception 'image % is blocked', new.image
+      using errcode = '55000', hint = 'Its operator may show it again (block_images_v1).';
   end if;
   insert into pixseek.vectors as own (image_id, model_id, embedding, from_client)
   values (found_image.id, model.id, pixseek.unit_vector(new.embedding, model), true)
@@ -204,6 +206,9 @@ as $$
 declare
   model pixseek.models;
 begin
+  if bucket_name = '' then
+    raise exception 'a bucket needs a name' using errcode = '22023', hint = 'Leave it out to keep the bucket.';
+  end if;
   if model_name is not null then
     model := pixseek.model_named(model_name);
     if model.dimensions <> 512 then

@@ -17,7 +17,8 @@ from infra.local.home import Home
 from infra.local.processes import Servers
 from tests.integration.conftest import free_base_port, picture_bytes, rows
 
-_PATIENCE_S = 60.0
+# Longer than the lease of a worker that died, and the wait between two deliveries.
+_PATIENCE_S = 120.0
 _SERVE = [sys.executable, "-c", "from infra.cli import main; main()", "serve"]
 
 

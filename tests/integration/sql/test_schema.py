@@ -1,30 +1,33 @@
 """What the migrations leave behind, read from the catalogue."""
 
-from pathlib import Path
-
-import psycopg
 import pytest
 
-from infra.local.home import ROOT
-from infra.local.migrations import migrate
-from infra.local.postgres import Postgres
+from tests.integration.sql.conftest import MIGRATIONS, Database, Session
 
 
-def _rows(sql: psycopg.Connection, query: str) -> list[tuple[object, ...]]:
-    return sql.execute(query.encode()).fetchall()
+@pytest.fixture
+def catalogue(database: Database) -> Session:
+    """A session that sees all."""
+    return database.superuser()
 
 
-def test_every_migration_is_recorded_as_the_supabase_cli_does(sql: psycopg.Connection) -> None:
-    files = sorted((ROOT / "supabase" / "migrations").glob("*.sql"))
+def _rows(session: Session, query: str) -> list[tuple[object, ...]]:
+    return session.execute(query.encode()).fetchall()
 
-    recorded = _rows(sql, "select version, name from supabase_migrations.schema_migrations order by version")
+
+def test_every_migration_is_recorded_as_the_supabase_cli_does(catalogue: Session) -> None:
+    files = sorted(MIGRATIONS.glob("*.sql"))
+
+    recorded = _rows(
+        catalogue, "select version, name from supabase_migrations.schema_migrations order by version"
+    )
 
     assert recorded == [tuple(path.stem.split("_", 1)) for path in files]
 
 
-def test_every_function_has_a_fixed_search_path(sql: psycopg.Connection) -> None:
+def test_every_function_has_a_fixed_search_path(catalogue: Session) -> None:
     loose = _rows(
-        sql,
+        catalogue,
         """
         select p.oid::regprocedure::text, p.proconfig from pg_proc p
         where p.pronamespace in ('public'::regnamespace, 'pixseek'::regnamespace)
@@ -35,9 +38,9 @@ def test_every_function_has_a_fixed_search_path(sql: psycopg.Connection) -> None
     assert loose == []
 
 
-def test_every_table_has_row_level_security(sql: psycopg.Connection) -> None:
+def test_every_table_has_row_level_security(catalogue: Session) -> None:
     tables = _rows(
-        sql,
+        catalogue,
         """
         select relname, relrowsecurity from pg_class
         where relnamespace = 'pixseek'::regnamespace and relkind in ('r', 'p')
@@ -48,9 +51,9 @@ def test_every_table_has_row_level_security(sql: psycopg.Connection) -> None:
     assert [name for name, guarded in tables if not guarded] == []
 
 
-def test_nothing_of_ours_is_open_to_everybody(sql: psycopg.Connection) -> None:
+def test_nothing_of_ours_is_open_to_everybody(catalogue: Session) -> None:
     granted = _rows(
-        sql,
+        catalogue,
         """
         select a.grantee, c.relname from pg_class c, aclexplode(c.relacl) a
         where c.relnamespace in ('public'::regnamespace, 'pixseek'::regnamespace) and a.grantee = 0
@@ -65,9 +68,9 @@ def test_nothing_of_ours_is_open_to_everybody(sql: psycopg.Connection) -> None:
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
-def test_callers_may_search_and_nothing_else(role: str, sql: psycopg.Connection) -> None:
+def test_callers_may_search_and_nothing_else(role: str, catalogue: Session) -> None:
     functions = _rows(
-        sql,
+        catalogue,
         f"""
         select p.proname from pg_proc p
         where p.pronamespace = 'public'::regnamespace and has_function_privilege('{role}', p.oid, 'execute')
@@ -79,10 +82,10 @@ def test_callers_may_search_and_nothing_else(role: str, sql: psycopg.Connection)
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
-def test_callers_read_what_a_search_needs_and_write_nothing(role: str, sql: psycopg.Connection) -> None:
+def test_callers_read_what_a_search_needs_and_write_nothing(role: str, catalogue: Session) -> None:
     """Not the partitions: a policy on images guards a vector only where the two are joined."""
     readable = _rows(
-        sql,
+        catalogue,
         f"""
         select c.relname from pg_class c
         where c.relnamespace = 'pixseek'::regnamespace and c.relkind in ('r', 'p', 'v')
@@ -91,7 +94,7 @@ def test_callers_read_what_a_search_needs_and_write_nothing(role: str, sql: psyc
         """,
     )
     writable = _rows(
-        sql,
+        catalogue,
         f"""
         select c.relname from pg_class c
         where c.relnamespace = 'pixseek'::regnamespace and c.relkind in ('r', 'p', 'v')
@@ -104,10 +107,10 @@ def test_callers_read_what_a_search_needs_and_write_nothing(role: str, sql: psyc
 
 
 def test_the_guides_view_takes_inserts_of_signed_in_users_but_not_of_the_bare_anon_key(
-    sql: psycopg.Connection,
+    catalogue: Session,
 ) -> None:
     takers = _rows(
-        sql,
+        catalogue,
         """
         select rolname from pg_roles
         where rolname in ('anon', 'authenticated', 'service_role')
@@ -119,9 +122,9 @@ def test_the_guides_view_takes_inserts_of_signed_in_users_but_not_of_the_bare_an
     assert takers == [("authenticated",), ("service_role",)]
 
 
-def test_the_owner_of_the_tables_is_no_superuser(sql: psycopg.Connection) -> None:
+def test_the_owner_of_the_tables_is_no_superuser(catalogue: Session) -> None:
     owners = _rows(
-        sql,
+        catalogue,
         """
         select distinct r.rolname, r.rolsuper from pg_class c join pg_roles r on r.oid = c.relowner
         where c.relnamespace = 'pixseek'::regnamespace
@@ -129,39 +132,3 @@ def test_the_owner_of_the_tables_is_no_superuser(sql: psycopg.Connection) -> Non
     )
 
     assert owners == [("postgres", False)]
-
-
-def test_a_search_goes_through_the_index(sql: psycopg.Connection) -> None:
-    """On a small table too, once a sequential scan is ruled out: so the query has the index's own form."""
-    sql.execute("set enable_seqscan = off")
-    sql.execute("set enable_sort = off")
-    before = _index_scans(sql)
-
-    sql.execute("select * from match_images(array_fill(1, array[512])::extensions.vector, 0, 5)")
-
-    assert _index_scans(sql) == before + 1
-
-
-def _index_scans(sql: psycopg.Connection) -> int:
-    sql.execute("select pg_stat_force_next_flush()")
-    [(scans,)] = sql.execute(
-        "select idx_scan from pg_stat_user_indexes where indexrelname = 'vectors_1_embedding_idx'"
-    ).fetchall()
-    assert isinstance(scans, int)
-    return scans
-
-
-def test_migrations_apply_from_empty_where_pgvector_lies_in_public(tmp_path: Path) -> None:
-    with Postgres(tmp_path / "pgdata") as postgres:
-        with psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as sql:
-            sql.execute("alter extension vector set schema public")
-
-        applied = migrate(postgres.dsn("postgres"), ROOT / "supabase" / "migrations")
-
-        with psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as sql:
-            sql.execute("select public.create_model_v1('m', 512, 0.2)")
-            rows = sql.execute(
-                "select * from public.match_images(array_fill(1, array[512])::vector, 0, 5)"
-            ).fetchall()
-    assert len(applied) == 8
-    assert rows == []
