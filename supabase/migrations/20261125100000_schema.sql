@@ -87,9 +87,11 @@ create index images_taken_at on pixseek.images (taken_at);
 -- One partition a model, so that a query can only ever meet vectors of its own model. The column is
 -- untyped here because models differ in length; each partition checks its own. Vectors are stored with
 -- length 1: their inner product is their cosine, and the index ranks exactly as the stored values do.
+-- No foreign keys: with them a partition could not come or go without locking out uploads. Rows of images and
+-- models are never deleted.
 create table pixseek.vectors (
-  image_id bigint not null references pixseek.images on delete cascade,
-  model_id integer not null references pixseek.models,
+  image_id bigint not null,
+  model_id integer not null,
   embedding halfvec not null,
   -- Given by a client through the guide's interface: never reused, and replaced by our own.
   from_client boolean not null default false,

@@ -30,6 +30,20 @@ begin
 end
 $$;
 
+-- The same for a call that writes: until it ends, no model is activated or dropped, so that nothing comes into an
+-- emptied partition, and states of images follow the active model. Taken before any lock on images.
+create function pixseek.model_for_writing(model_name text) returns pixseek.models
+language plpgsql
+set search_path = ''
+as $$
+declare
+  model pixseek.models := pixseek.model_named(model_name);
+begin
+  perform from pixseek.models m where m.id = model.id or m.state = 'active' order by m.id for share;
+  return pixseek.model_named(model.name);
+end
+$$;
+
 -- How many rows a call may ask for; refuses all else. Supabase caps rows at 1,000 and does not say so.
 create function pixseek.checked_count(match_count integer) returns integer
 language plpgsql immutable
@@ -154,8 +168,12 @@ begin
     similarity_floor = excluded.similarity_floor, languages = excluded.languages, state = 'building',
     created_at = now(), retired_at = null
   returning * into model;
-  -- A dropped model may have left its shell.
-  if to_regclass(format('pixseek.vectors_%s', model.id)) is null then
+  -- A dropped model may have left its shell, in place or detached.
+  if not exists (
+    select from pg_inherits h
+    where h.inhrelid = to_regclass(format('pixseek.vectors_%s', model.id)) and not h.inhdetachpending
+  ) then
+    execute format('drop table if exists pixseek.%I', format('vectors_%s', model.id));
     perform pixseek.create_partition(model);
     perform pixseek.create_vector_index(model);
   end if;
@@ -233,6 +251,34 @@ begin
 end
 $$;
 
+-- Locks images in the one order that all calls share, so that they wait for each other and never deadlock.
+create function pixseek.lock_images(image_ids bigint[]) returns void
+language sql
+set search_path = ''
+as $$
+  select from pixseek.images i where i.id = any (image_ids) order by i.bucket, i.name for no key update;
+$$;
+
+-- Brings the state of some live images in line with what the active model has of them.
+create function pixseek.settle(image_ids bigint[]) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  unsettled bigint[] := array(
+    select i.id
+    from pixseek.images i
+    join pixseek.standings s on s.image_id = i.id
+    where i.id = any (image_ids) and (i.state <> s.state or i.reason is distinct from s.reason)
+  );
+begin
+  perform pixseek.lock_images(unsettled);
+  update pixseek.images i set state = s.state, reason = s.reason, updated_at = now()
+  from pixseek.standings s
+  where s.image_id = i.id and i.id = any (unsettled);
+end
+$$;
+
 -- Two statements: one that retires and activates at once breaks on the index that allows one active model.
 create function pixseek.make_active(model pixseek.models) returns void
 language plpgsql
@@ -243,9 +289,7 @@ begin
   update pixseek.models set state = 'active', retired_at = null where id = model.id;
   -- The guide's clients embed with the first of their length, and go on with it until they are changed.
   update pixseek.guide set model_id = model.id where model_id is null and model.dimensions = 512;
-  update pixseek.images i set state = s.state, reason = s.reason, updated_at = now()
-  from pixseek.standings s
-  where s.image_id = i.id and (i.state <> s.state or i.reason is distinct from s.reason);
+  perform pixseek.settle(array(select s.image_id from pixseek.standings s));
 end
 $$;
 
@@ -272,13 +316,18 @@ begin
   if not coalesce(model.retired_at = (select max(m.retired_at) from pixseek.models m), false) then
     select * into covers from public.model_coverage_v1(model_name);
     if covers.coverage < min_coverage then
-      raise exception 'model % covers % %% of the pictures, not %: % are missing, % have failed',
-        model_name, trunc(100 * covers.coverage::numeric, 2), 100 * min_coverage, covers.missing, covers.failed
+      raise exception 'model % covers % %% of the pictures, and the gate is % %% (missing: %, failed: %)',
+        model_name, trim_scale(trunc(100 * covers.coverage::numeric, 2)),
+        trim_scale(100 * min_coverage::numeric), covers.missing, covers.failed
         using errcode = '55000', hint = 'Embed the missing ones first (claim_images_v1 hands them out).',
           detail = (
             select string_agg(format('%s: %s/%s%s', g.state, g.bucket, g.image, ' (' || g.reason || ')'), E'\n')
             from public.model_gaps_v1(model_name, 20) g
-          );
+          ) || case
+            when covers.missing + covers.failed > 20
+            then format(E'\nand %s more: model_gaps_v1 lists them', covers.missing + covers.failed - 20)
+            else ''
+          end;
     end if;
   end if;
   perform pixseek.make_active(model);
@@ -307,7 +356,12 @@ begin
       using errcode = '55000', hint = 'Activate another model first.';
   end if;
   update pixseek.models set state = 'dropped', retired_at = null where id = model.id;
-  execute format('truncate pixseek.%I', format('vectors_%s', model.id));
+  begin
+    execute format('truncate pixseek.%I', format('vectors_%s', model.id));
+  exception when lock_not_available then
+    raise exception 'model % is being searched', model_name
+      using errcode = '55P03', hint = 'Try again when those searches have ended; nothing was changed.';
+  end;
   delete from pixseek.work where model_id = model.id;
   delete from pixseek.leases where model_id = model.id;
   delete from pixseek.queries where model_id = model.id;
@@ -337,7 +391,8 @@ from public, anon, authenticated;
 grant execute on function
   public.create_model_v1, public.model_coverage_v1, public.model_gaps_v1, public.activate_model_v1,
   public.drop_model_v1, public.list_models_v1,
-  pixseek.lock_models, pixseek.gaps, pixseek.make_active
+  pixseek.lock_models, pixseek.model_for_writing, pixseek.lock_images(bigint[]), pixseek.settle, pixseek.gaps,
+  pixseek.make_active
 to service_role;
 grant execute on function pixseek.model_named, pixseek.unit_vector, pixseek.checked_count to anon, authenticated, service_role;
 

@@ -51,7 +51,7 @@ begin
         hint = 'One of none, storage_owner, first_segment, metadata; only metadata takes owner_metadata_key.';
   end if;
 
-  select * into old from pixseek.buckets b where b.name = bucket_name for update;
+  select * into old from pixseek.buckets b where b.name = bucket_name for no key update;
   insert into pixseek.buckets as b (name, provider, is_public, owner_rule, owner_metadata_key)
   values (bucket_name, provider, coalesce(is_public, false), owner_rule, owner_metadata_key)
   on conflict (name) do update set
@@ -59,6 +59,7 @@ begin
     owner_metadata_key = excluded.owner_metadata_key
   returning * into new;
   if (old.owner_rule, old.owner_metadata_key) is distinct from (new.owner_rule, new.owner_metadata_key) then
+    perform pixseek.lock_images(array(select i.id from pixseek.images i where i.bucket = bucket_name));
     update pixseek.images i set owner = pixseek.owner_of(new, i.name, null, null)
     where i.bucket = bucket_name and i.owner is distinct from pixseek.owner_of(new, i.name, null, null);
   end if;

@@ -1,6 +1,7 @@
 -- Keeping the index in step with the bucket, up to 500 images a call. Every call may come twice, late or out of
 -- order: the object's ordering key decides, and a removal leaves a tombstone that an older write cannot bring
--- back. Rows are locked in the order of (bucket, name), so that calls wait for each other and never deadlock.
+-- back. Locks are taken in one order, so that calls wait for each other and never deadlock: models, buckets,
+-- images by (bucket, name), work, leases by content hash.
 --
 -- Each call answers, in the order of its input, where every image stands under the model now:
 --   pending   on record, and the caller's to embed: store_vectors_v1 is awaited
@@ -139,7 +140,7 @@ $$;
 
 -- Locks the rows of some objects, made when they are new, and returns the newest input of each that is not
 -- older than what the index knows.
-create function pixseek.lock_images(inputs pixseek.image_input[]) returns pixseek.image_input[]
+create function pixseek.lock_objects(inputs pixseek.image_input[]) returns pixseek.image_input[]
 language plpgsql
 set search_path = ''
 as $$
@@ -167,17 +168,6 @@ begin
   where i.ordering_key < n.ordering_key or (i.ordering_key = n.ordering_key and i.state <> 'deleted');
   return coalesce(fresh, '{}');
 end
-$$;
-
--- Brings the state of some live images in line with what the active model has of them.
-create function pixseek.settle(image_ids bigint[]) returns void
-language sql
-set search_path = ''
-as $$
-  update pixseek.images i set state = s.state, reason = s.reason, updated_at = now()
-  from pixseek.standings s
-  where s.image_id = i.id and s.image_id = any (image_ids)
-    and (i.state <> s.state or i.reason is distinct from s.reason);
 $$;
 
 -- After this many tries that ended in nothing, an image has failed.
@@ -247,6 +237,43 @@ begin
 end
 $$;
 
+-- Gives images without a vector those of other images with the same bytes, under every model.
+create function pixseek.share_vectors(image_ids bigint[]) returns void
+language sql
+set search_path = ''
+as $$
+  insert into pixseek.vectors as own (image_id, model_id, embedding)
+  select i.id, twins.model_id, twins.embedding
+  from pixseek.images i
+  cross join lateral (
+    select distinct on (v.model_id) v.model_id, v.embedding
+    from pixseek.images twin
+    join pixseek.vectors v on v.image_id = twin.id and not v.from_client
+    where twin.content_hash = i.content_hash and twin.id <> i.id
+    order by v.model_id, v.image_id
+  ) twins
+  where i.id = any (image_ids)
+  order by i.id
+  on conflict (image_id, model_id) do update set embedding = excluded.embedding, from_client = false
+    where own.from_client;
+$$;
+
+-- Clears the work and the leases of images that have their vector.
+create function pixseek.finish(image_ids bigint[], of_model_id integer) returns void
+language sql
+set search_path = ''
+as $$
+  with done as (
+    select i.id, i.content_hash
+    from pixseek.images i
+    join pixseek.vectors v on v.image_id = i.id and v.model_id = of_model_id and not v.from_client
+    where i.id = any (image_ids)
+  ), worked as (
+    delete from pixseek.work w using done d where w.image_id = d.id and w.model_id = of_model_id
+  )
+  delete from pixseek.leases l using done d where l.model_id = of_model_id and l.content_hash = d.content_hash;
+$$;
+
 -- Puts images on record. Bytes that have a vector already share it, under every model; the rest is leased to
 -- the caller. An item with a reason is kept as failed: it is no picture that a model could see.
 -- Items: bucket, name, ordering_key; owner (Storage's), metadata (for the owner rule), version, size_bytes,
@@ -258,9 +285,9 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-  model pixseek.models := pixseek.model_named(model_name);
+  model pixseek.models := pixseek.model_for_writing(model_name);
   inputs pixseek.image_input[] := pixseek.image_inputs(images);
-  fresh pixseek.image_input[] := pixseek.lock_images(inputs);
+  fresh pixseek.image_input[] := pixseek.lock_objects(inputs);
   recorded bigint[];
   leased bigint[];
 begin
@@ -290,20 +317,7 @@ begin
   )
   select coalesce(array_agg(id) filter (where state = 'pending'), '{}') into recorded from updated;
 
-  insert into pixseek.vectors as own (image_id, model_id, embedding)
-  select i.id, twins.model_id, twins.embedding
-  from pixseek.images i
-  cross join lateral (
-    select distinct on (v.model_id) v.model_id, v.embedding
-    from pixseek.images twin
-    join pixseek.vectors v on v.image_id = twin.id and not v.from_client
-    where twin.content_hash = i.content_hash and twin.id <> i.id
-    order by v.model_id, v.image_id
-  ) twins
-  where i.id = any (recorded)
-  on conflict (image_id, model_id) do update set embedding = excluded.embedding, from_client = false
-    where own.from_client;
-
+  perform pixseek.share_vectors(recorded);
   leased := pixseek.lease(
     array(
       select id from unnest(recorded) id
@@ -313,14 +327,17 @@ begin
     ),
     model.id, lease_s
   );
+  -- Who had leased the same bytes may have stored their vector since.
+  perform pixseek.share_vectors(leased);
+  perform pixseek.finish(recorded, model.id);
   perform pixseek.settle(recorded);
 
   return query
   select i.bucket, i.name, i.id, case
     when f.place is null then 'outdated'
     when i.state = 'blocked' or i.id <> all (recorded) then i.state
-    when i.id = any (leased) then 'pending'
     when v.image_id is not null then 'indexed'
+    when i.id = any (leased) then 'pending'
     when w.is_failed then 'failed'
     else 'waiting'
   end
@@ -403,18 +420,13 @@ set search_path from current
 as $$
 #variable_conflict use_column
 declare
-  model pixseek.models := pixseek.model_named(model_name);
+  model pixseek.models := pixseek.model_for_writing(model_name);
   results pixseek.vector_input[] := pixseek.vector_inputs(vectors, model);
-  twins bigint[];
+  hashes text[] := array(select r.content_hash from unnest(results) r);
+  twins bigint[] := array(select i.id from pixseek.images i where i.content_hash = any (hashes));
+  latecomers bigint[];
 begin
-  select coalesce(array_agg(id), '{}') into twins
-  from (
-    select i.id from pixseek.images i
-    where i.content_hash in (select r.content_hash from unnest(results) r)
-      and i.state not in ('deleted', 'blocked')
-    order by i.bucket, i.name
-    for update
-  ) locked;
+  perform pixseek.lock_images(twins);
 
   insert into pixseek.vectors as own (image_id, model_id, embedding)
   select distinct on (i.id) i.id, model.id, r.embedding
@@ -438,16 +450,21 @@ begin
     leased_until = '-infinity', reason = excluded.reason,
     is_failed = excluded.is_failed or w.attempts >= pixseek.max_attempts();
 
-  delete from pixseek.work w
-  where w.image_id = any (twins) and w.model_id = model.id
-    and exists (
-      select from pixseek.vectors v
-      where v.image_id = w.image_id and v.model_id = model.id and not v.from_client
-    );
-  delete from pixseek.leases l
-  using unnest(results) r
-  where l.model_id = model.id and l.content_hash = r.content_hash;
-  perform pixseek.settle(twins);
+  -- Waits for who is recording the same bytes right now, and shares with them. Who holds such a row for another
+  -- reason comes to see the vector by itself.
+  perform from pixseek.leases l
+  where l.model_id = model.id and l.content_hash = any (hashes)
+  order by l.content_hash
+  for update;
+  latecomers := array(
+    select i.id from pixseek.images i
+    where i.content_hash = any (hashes) and i.id <> all (twins)
+    for no key update skip locked
+  );
+  perform pixseek.share_vectors(latecomers);
+  perform pixseek.finish(twins || latecomers, model.id);
+  delete from pixseek.leases l where l.model_id = model.id and l.content_hash = any (hashes);
+  perform pixseek.settle(twins || latecomers);
 
   return query
   select r.bucket, r.name, i.id, case
@@ -477,7 +494,7 @@ as $$
 declare
   inputs pixseek.image_input[] := pixseek.image_inputs(objects);
   -- A statement of its own: the next one sees the rows that it makes.
-  fresh pixseek.image_input[] := pixseek.lock_images(inputs);
+  fresh pixseek.image_input[] := pixseek.lock_objects(inputs);
   removed bigint[];
 begin
   -- Also what is deleted already: a newer removal makes the tombstone newer.
@@ -514,6 +531,8 @@ begin
     raise exception 'block_images_v1 needs images, and a reason that is not empty'
       using errcode = '22023', hint = 'A reason of null shows them again.';
   end if;
+  perform from pixseek.models m where m.state = 'active' for share;
+  perform pixseek.lock_images(image_ids);
   update pixseek.images i set
     state = case when block_images_v1.reason is null then 'pending' else 'blocked' end,
     reason = block_images_v1.reason, updated_at = now()
@@ -525,13 +544,13 @@ $$;
 
 revoke execute on function
   public.stored_objects_v1, public.record_images_v1, public.store_vectors_v1, public.remove_images_v1,
-  public.block_images_v1, pixseek.check_items, pixseek.misfit, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_images, pixseek.settle,
-  pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
+  public.block_images_v1, pixseek.check_items, pixseek.misfit, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_objects,
+  pixseek.share_vectors, pixseek.finish, pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
 from public, anon, authenticated;
 grant execute on function
   public.stored_objects_v1, public.record_images_v1, public.store_vectors_v1, public.remove_images_v1,
-  public.block_images_v1, pixseek.check_items, pixseek.misfit, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_images, pixseek.settle,
-  pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
+  public.block_images_v1, pixseek.check_items, pixseek.misfit, pixseek.image_inputs, pixseek.vector_inputs, pixseek.lock_objects,
+  pixseek.share_vectors, pixseek.finish, pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
 to service_role;
 
 reset search_path;

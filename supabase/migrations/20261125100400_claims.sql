@@ -4,7 +4,7 @@
 set local lock_timeout = '5s';
 set local statement_timeout = '60s';
 
--- Locks up to n images that nobody works on, oldest first.
+-- Locks up to n images that nobody works on, oldest first; those that somebody holds are passed over.
 create function pixseek.open_work(of_model_id integer, n integer) returns bigint[]
 language sql
 set search_path = ''
@@ -24,7 +24,7 @@ as $$
       )
     order by w.image_id
     limit n
-    for update of w skip locked
+    for no key update of i, w skip locked
   );
 $$;
 
@@ -57,7 +57,7 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-  of_model pixseek.models := pixseek.model_named(claim_images_v1.model);
+  of_model pixseek.models := pixseek.model_for_writing(claim_images_v1.model);
   candidates bigint[];
   leased bigint[];
 begin
@@ -68,11 +68,12 @@ begin
   perform pixseek.fail_exhausted(
     array(
       select w.image_id from pixseek.work w
+      join pixseek.images i on i.id = w.image_id
       where w.model_id = of_model.id and not w.is_failed and w.attempts >= pixseek.max_attempts()
         and w.leased_until < clock_timestamp()
       order by w.image_id
       limit 500
-      for update skip locked
+      for no key update of i, w skip locked
     ),
     of_model.id
   );
@@ -81,7 +82,12 @@ begin
     perform pixseek.find_work(of_model.id);
     candidates := pixseek.open_work(of_model.id, claim_images_v1.n);
   end if;
-  leased := pixseek.lease(candidates, of_model.id, claim_images_v1.lease_s);
+  -- All of them may turn out to be copies of what others have just leased: then there may be more behind them.
+  loop
+    leased := pixseek.lease(candidates, of_model.id, claim_images_v1.lease_s);
+    exit when leased <> '{}' or candidates = '{}';
+    candidates := pixseek.open_work(of_model.id, claim_images_v1.n);
+  end loop;
   return query
   select i.id, i.bucket, i.name, i.version, i.content_hash, w.attempts
   from pixseek.images i
@@ -99,9 +105,14 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-  of_model pixseek.models := pixseek.model_named(model_name);
+  of_model pixseek.models := pixseek.model_for_writing(model_name);
   requeued bigint[];
 begin
+  perform pixseek.lock_images(array(
+    select w.image_id from pixseek.work w
+    where w.model_id = of_model.id and w.is_failed
+      and (requeue_images_v1.image_ids is null or w.image_id = any (requeue_images_v1.image_ids))
+  ));
   with updated as (
     update pixseek.work w set is_failed = false, attempts = 0, leased_until = '-infinity', reason = null
     where w.model_id = of_model.id and w.is_failed

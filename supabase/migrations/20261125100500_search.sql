@@ -289,12 +289,12 @@ begin
     read := pixseek.nearest(question, all_from_start, read_count);
     kept := '{}';
     found := row(read.path, '{}', '{}');
-    for hit in execute
+    for hit in execute format(
       'select r.id, r.distance, v.embedding
        from unnest($1, $2) with ordinality r (id, distance, place)
-       join pixseek.vectors v on v.image_id = r.id and v.model_id = $3
-       order by r.place'
-      using read.ids, read.distances, question.model_id
+       join pixseek.vectors v on v.image_id = r.id and v.model_id = %s
+       order by r.place', question.model_id
+    ) using read.ids, read.distances
     loop
       continue when exists (select from unnest(kept) k where -(k <#> hit.embedding) >= 0.98);
       kept := kept || hit.embedding;
@@ -389,6 +389,7 @@ set search_path from current
 as $$
 declare
   question pixseek.question;
+  is_known boolean;
 begin
   if num_nonnulls(query_embedding, query_text, query_image_id) <> 1 then
     raise exception 'a search takes one of query_embedding, query_text and query_image_id'
@@ -407,12 +408,15 @@ begin
     from pixseek.queries q
     where q.model_id = model.id and q.digest = pixseek.text_digest(query_text);
   else
-    select v.embedding into question.vector
-    from pixseek.images i
-    left join pixseek.vectors v on v.image_id = i.id and v.model_id = model.id
-    where i.id = query_image_id and i.state not in ('blocked', 'deleted');
+    -- The model as a literal: a plan for any model would lock the partitions of all.
+    execute format(
+      'select true, v.embedding
+       from pixseek.images i
+       left join pixseek.vectors v on v.image_id = i.id and v.model_id = %s
+       where i.id = $1 and i.state not in (''blocked'', ''deleted'')', model.id
+    ) into is_known, question.vector using query_image_id;
     -- One answer for an image that is not there and one that is somebody else's.
-    if not found then
+    if is_known is null then
       raise exception 'unknown image: %', query_image_id
         using errcode = 'P0002', hint = 'Pass the id of a hit.';
     elsif question.vector is null then
@@ -514,7 +518,7 @@ language plpgsql
 set search_path from current
 as $$
 declare
-  model pixseek.models := pixseek.model_named(model_name);
+  model pixseek.models := pixseek.model_for_writing(model_name);
   latest bigint;
 begin
   insert into pixseek.queries (model_id, digest, embedding)

@@ -155,7 +155,7 @@ language plpgsql security definer
 set search_path from current
 as $$
 declare
-  model pixseek.models := pixseek.guide_model();
+  model pixseek.models := pixseek.model_for_writing((pixseek.guide_model()).name);
   bucket_name text := (select g.bucket from pixseek.guide g);
   caller text := auth.uid()::text;
   -- As the session has it: in here the user is the owner of this function.
@@ -174,7 +174,7 @@ begin
   on conflict (bucket, name) do nothing;
   select * into found_image from pixseek.images i
   where i.bucket = bucket_name and i.name = new.image
-  for update;
+  for no key update;
   if found_image.state = 'deleted' then
     raise exception 'image % is deleted', new.image
       using errcode = '55000', hint = 'A new upload brings it back.';
@@ -211,7 +211,10 @@ begin
   end if;
   if model_name is not null then
     model := pixseek.model_named(model_name);
-    if model.dimensions <> 512 then
+    if model.state = 'building' then
+      raise exception 'model % was never active', model_name
+        using errcode = '55000', hint = 'activate_model_v1 first.';
+    elsif model.dimensions <> 512 then
       raise exception 'model % has % dimensions; match_images takes 512', model_name, model.dimensions
         using errcode = '22023', hint = 'Pin a model of 512, or move the client to search_images_v1.';
     end if;

@@ -197,7 +197,7 @@ def test_the_gate_is_shown_as_it_was_given(service: Session) -> None:
     failure = error(lambda: _activate(service, "n", min_coverage=0.55))
 
     numbers = re.findall(r"\d[\d.]*", failure.diag.message_primary or "")
-    assert numbers == ["0.00", "55", "1", "0"]
+    assert numbers == ["0", "55", "1", "0"]
 
 
 def _half_covered(service: Session) -> None:
