@@ -20,8 +20,9 @@ demo: $(READY) ## photographs in, sentences find them; PHOTOS=DIR takes a folder
 serve: $(READY) ## keep the stack running until Ctrl-C
 	@.venv/bin/pixseek serve
 
+# Two workers, a file each: much of the time goes by waiting for processes of the stack.
 test: $(READY) ## unit and integration tests; needs pip only
-	@.venv/bin/pytest
+	@.venv/bin/pytest --numprocesses=2 --dist=loadfile
 
 check: $(READY) ## format, lint, types, import rule
 	@.venv/bin/ruff format --check .
@@ -29,7 +30,7 @@ check: $(READY) ## format, lint, types, import rule
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
 
-test-all: $(READY) ## what needs more than pip: Debian's photographs and WordNet
+test-all: $(READY) ## what needs more than pip: Debian's photographs and WordNet, npm's Supabase CLI
 	@.venv/bin/pytest tests/system
 
 eval: $(READY) ## hit@1 and MRR of the offline embedder, into build/bench/eval.json

@@ -91,4 +91,6 @@ def _targets_table(targets: Sequence[Target]) -> Table:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

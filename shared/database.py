@@ -24,8 +24,8 @@ _Reply = TypeVar("_Reply")
 _DENIED = {"42501", "PGRST301", "PGRST302", "PGRST303"}
 _WRONG_CLASSES = {"22", "23", "55", "P0"}
 _OUTAGE = {408, 429, *range(500, 600)}
-# A worker that dies keeps its picture from others no longer than this; one that is slower embeds it for nothing.
-_LEASE_S = 30
+# A worker that dies keeps its picture from others for so long; a slower one embeds it for nothing.
+_LEASE_S = 15
 _NOT_SET_UP = {"PGRST202", "42704", "42883", "42P01"}
 
 

@@ -76,3 +76,9 @@ class Findings:
     def at_most(self, name: str, value: float, bar: float) -> None:
         """A target that a figure must not pass."""
         self.targets.append(Target(f"search.{name}", float(value), bar, "max"))
+
+    def drop_bars(self) -> None:
+        """Keep the figures as rows: the bars are meant for another number of pictures."""
+        for target in self.targets:
+            self.remark("", target.id, f"{target.value:.3g}", value=target.value)
+        self.targets.clear()

@@ -79,6 +79,27 @@ begin
 end
 $$;
 
+-- About how many images pass the filter and the caller's policy, by a look at a thousand of them.
+create function pixseek.estimate(question pixseek.question) returns double precision
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  total double precision := (select c.reltuples from pg_class c where c.oid = 'pixseek.images'::regclass);
+  passing bigint;
+begin
+  -- Whole pages, the same ones each time; a table that was never analysed counts as small.
+  if total < 1000 then
+    return 0;
+  end if;
+  execute format(
+    'select count(*) from pixseek.images i tablesample system (%s) repeatable (1)
+     where i.state not in (''blocked'', ''deleted'') %s', 100 * 1000 / total, question.clause
+  ) into passing using null, question.filters;
+  return passing * total / 1000;
+end
+$$;
+
 -- The ids of the images that pass the filter and the caller's policy, or null when they are more than 3,000.
 create function pixseek.candidates(question pixseek.question) returns bigint[]
 language plpgsql stable
@@ -99,9 +120,11 @@ end
 $$;
 
 -- The first rows of the index's order, with all that tie with the last: equal distances come in any order, so
--- that a cut between them could lose some.
-create function pixseek.scan_index(question pixseek.question, row_count integer, ef_search integer)
-returns pixseek.ranking
+-- that a cut between them could lose some. Fewer rows when the scan came to its end. A plain scan is the quicker
+-- one; it sees ef_search rows before the filter and no more, and an iterative one goes on from there.
+create function pixseek.scan_index(
+  question pixseek.question, row_count integer, ef_search integer, is_iterative boolean
+) returns pixseek.ranking
 language plpgsql stable
 set search_path from current
 set hnsw.max_scan_tuples = 20000
@@ -116,8 +139,14 @@ set enable_mergejoin = off
 set enable_sort = off
 as $$
 declare
+  ranking pixseek.ranking;
+begin
+  perform set_config('hnsw.ef_search', scan_index.ef_search::text, true);
+  if is_iterative then
+    perform set_config('hnsw.iterative_scan', 'strict_order', true);
+  end if;
   -- Model and length as literals: so the planner sees one partition, and the expression that its index is on.
-  query constant text := format(
+  execute format(
     $query$
       select array_agg(id order by distance, id), array_agg(distance order by distance, id)
       from (
@@ -129,23 +158,10 @@ declare
         fetch first $4 rows with ties
       ) found
     $query$, question.model_id, question.dimensions, question.clause
-  );
-  ranking pixseek.ranking;
-begin
-  perform set_config('hnsw.ef_search', scan_index.ef_search::text, true);
-  -- A plain scan is the quicker one, and sees no more than ef_search rows before the filter. It is enough if it
-  -- comes to a row that is farther than the last one asked for, past the copies of that one.
-  if row_count < scan_index.ef_search then
-    execute query into ranking.ids, ranking.distances
-      using question.vector, question.filters, question.excluded_id, row_count + 50;
-    if ranking.distances[row_count] < ranking.distances[cardinality(ranking.distances)] then
-      return ranking;
-    end if;
-  end if;
-  -- Filters, row-level security among them, are applied after the index: go on until enough rows are found.
-  perform set_config('hnsw.iterative_scan', 'strict_order', true);
-  execute query into ranking.ids, ranking.distances
-    using question.vector, question.filters, question.excluded_id, row_count;
+  )
+  into ranking.ids, ranking.distances
+  using question.vector, question.filters, question.excluded_id, row_count;
+  ranking.path := 'index';
   return ranking;
 end
 $$;
@@ -157,7 +173,8 @@ set search_path = ''
 as $$
   select format(
     $query$
-      select array_agg(id order by distance, id), array_agg(distance order by distance, id)
+      select coalesce(array_agg(id order by distance, id), '{}'),
+             coalesce(array_agg(distance order by distance, id), '{}')
       from (
         select id, distance from (%s) compared
         where $5 is null or (distance, id) > ($5, $6)
@@ -191,13 +208,15 @@ begin
   ))
   into ranking.ids, ranking.distances
   using question.vector, candidates, null, row_count, after.distance, after.id;
+  ranking.path := 'candidates';
   return ranking;
 end
 $$;
 
 -- Compares all images that pass the filter. Adding 0 keeps the index out: it would be approximate.
-create function pixseek.compare_all(question pixseek.question, after pixseek.position, row_count integer)
-returns pixseek.ranking
+create function pixseek.compare_all(
+  question pixseek.question, after pixseek.position, row_count integer, path text
+) returns pixseek.ranking
 language plpgsql stable
 set search_path from current
 as $$
@@ -214,6 +233,7 @@ begin
   ))
   into ranking.ids, ranking.distances
   using question.vector, question.filters, question.excluded_id, row_count, after.distance, after.id;
+  ranking.path := compare_all.path;
   return ranking;
 end
 $$;
@@ -225,7 +245,8 @@ language sql immutable
 set search_path = ''
 as $$
   select row(
-    ranking.path, array_agg(id order by distance, id), array_agg(distance order by distance, id)
+    ranking.path, coalesce(array_agg(id order by distance, id), '{}'),
+    coalesce(array_agg(distance order by distance, id), '{}')
   )::pixseek.ranking
   from (
     select id, distance
@@ -244,28 +265,34 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  is_filtered boolean := question.clause <> '' or row_security_active('pixseek.images');
-  candidates bigint[] := case when is_filtered then pixseek.candidates(question) end;
-  depth integer := coalesce(after.rank, 0) + row_count;
+  is_filtered constant boolean := question.clause <> '' or row_security_active('pixseek.images');
+  ef_search constant integer := case when is_filtered then 440 else 170 end;
+  depth constant integer := coalesce(after.rank, 0) + row_count;
+  -- To see that the last row asked for has no more copies.
+  margin constant integer := 5;
+  are_many boolean := not is_filtered or pixseek.estimate(question) > 6000;
+  candidates bigint[];
   ranking pixseek.ranking;
 begin
-  if candidates is not null then
-    ranking := pixseek.compare_candidates(question, candidates, after, row_count);
-    ranking.path := 'candidates';
-  elsif depth > 1000 then
-    ranking := pixseek.compare_all(question, after, row_count);
-    ranking.path := 'exact';
-  else
-    ranking := pixseek.scan_index(question, depth, case when is_filtered then 320 else 180 end);
-    ranking := pixseek.cut(ranking, after, row_count);
-    ranking.path := 'index';
-    if coalesce(cardinality(ranking.ids), 0) < row_count then
-      ranking := pixseek.compare_all(question, after, row_count);
-      ranking.path := 'completed';
+  if are_many and depth < ef_search then
+    ranking := pixseek.scan_index(question, depth + margin, ef_search, false);
+    if ranking.distances[depth] < ranking.distances[cardinality(ranking.distances)] then
+      return pixseek.cut(ranking, after, row_count);
     end if;
   end if;
-  ranking.ids := coalesce(ranking.ids, '{}');
-  ranking.distances := coalesce(ranking.distances, '{}');
+  if is_filtered then
+    candidates := pixseek.candidates(question);
+  end if;
+  if candidates is not null then
+    ranking := pixseek.compare_candidates(question, candidates, after, row_count);
+  elsif depth > 1000 then
+    ranking := pixseek.compare_all(question, after, row_count, 'exact');
+  else
+    ranking := pixseek.cut(pixseek.scan_index(question, depth, ef_search, true), after, row_count);
+    if cardinality(ranking.ids) < row_count then
+      ranking := pixseek.compare_all(question, after, row_count, 'completed');
+    end if;
+  end if;
   return ranking;
 end
 $$;
@@ -530,13 +557,14 @@ end
 $$;
 
 revoke execute on function
-  public.search_images_v1, public.remember_query_v1, pixseek.filter_clause, pixseek.candidates, pixseek.scan_index,
+  public.search_images_v1, public.remember_query_v1, pixseek.filter_clause, pixseek.estimate, pixseek.candidates,
+  pixseek.scan_index,
   pixseek.ranked, pixseek.compare_candidates, pixseek.compare_all, pixseek.cut, pixseek.nearest,
   pixseek.nearest_distinct, pixseek.text_digest, pixseek.cursor_digest, pixseek.write_cursor,
   pixseek.read_cursor, pixseek.ask
 from public, anon, authenticated;
 grant execute on function
-  public.search_images_v1, pixseek.filter_clause, pixseek.candidates, pixseek.scan_index,
+  public.search_images_v1, pixseek.filter_clause, pixseek.estimate, pixseek.candidates, pixseek.scan_index,
   pixseek.ranked, pixseek.compare_candidates, pixseek.compare_all, pixseek.cut, pixseek.nearest,
   pixseek.nearest_distinct, pixseek.text_digest, pixseek.cursor_digest, pixseek.write_cursor,
   pixseek.read_cursor, pixseek.ask

@@ -1,4 +1,4 @@
-"""Six thousand pictures: every path of a search, exactly k, pages, and what is asked for without a vector."""
+"""Some thousand pictures: each path of a search, exactly k, pages, and what is asked without a vector."""
 
 import json
 import math
@@ -26,7 +26,7 @@ from tests.integration.sql.conftest import (
 from tests.integration.sql.conftest import index as index_image
 
 _ALICE = "00000000-0000-4000-8000-00000000000a"
-_PICTURES = 6031
+_PICTURES = 7531
 _COPIES = 31
 # Every tenth picture is private, every twentieth alice's; the copies of one vector are public.
 _CROWD = f"""
@@ -60,8 +60,10 @@ order by v.embedding operator(extensions.<#>) %s::extensions.halfvec, i.id
 """
 # Stands for a graph that many updates or a fault have left with gaps.
 _SHORT_INDEX = """
-create or replace function pixseek.scan_index(question pixseek.question, row_count integer, ef_search integer)
-returns pixseek.ranking language sql stable set search_path = '' return row('', '{1}', '{0}')::pixseek.ranking
+create or replace function pixseek.scan_index(
+  question pixseek.question, row_count integer, ef_search integer, is_iterative boolean
+) returns pixseek.ranking
+language sql stable set search_path = '' return row('index', '{1}', '{0}')::pixseek.ranking
 """
 
 _Plans: TypeAlias = Callable[[Session, Callable[[], object]], set[str]]
@@ -169,6 +171,34 @@ def test_a_bounded_probe_decides_how_to_search(filters: dict[str, str], path: st
     found = search(crowd.session(), _ELSEWHERE, filters=filters)
 
     assert found["path"] == path
+
+
+@pytest.mark.parametrize(
+    ("filters", "least", "most"),
+    [
+        ({}, 7_000, 8_000),
+        ({"bucket": "open"}, 6_200, 7_200),
+        ({"content_type": "image/png"}, 3_200, 4_200),
+        ({"bucket": "closed"}, 400, 1_100),
+        ({"prefix": "none/"}, 0, 0),
+    ],
+)
+def test_a_look_at_some_rows_tells_about_how_many_pass(
+    filters: dict[str, str], least: int, most: int, crowd: Database
+) -> None:
+    [(estimate,)] = (
+        crowd.session()
+        .execute(
+            """
+            select pixseek.estimate(pixseek.ask(
+              pixseek.model_named('m'), %s::extensions.vector, null, null, %s::jsonb, false))
+            """,
+            (_COPY, json.dumps(filters)),
+        )
+        .fetchall()
+    )
+
+    assert least <= estimate <= most
 
 
 def test_few_candidates_are_compared_exactly(crowd: Database) -> None:
