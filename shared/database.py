@@ -22,7 +22,7 @@ from shared.models import (
 
 _Reply = TypeVar("_Reply")
 _DENIED = {"42501", "PGRST301", "PGRST302", "PGRST303"}
-_WRONG_CLASSES = {"22", "23", "55", "P0"}
+_WRONG_CLASSES = {"22", "23", "P0"}
 _OUTAGE = {408, 429, *range(500, 600)}
 # A worker that dies keeps its picture from others for so long; a slower one embeds it for nothing.
 _LEASE_S = 15

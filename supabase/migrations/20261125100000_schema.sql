@@ -6,6 +6,7 @@ set local statement_timeout = '60s';
 
 create schema if not exists extensions;
 create extension if not exists vector with schema extensions;
+grant usage on schema extensions to anon, authenticated, service_role;
 
 do $$
 declare
@@ -83,6 +84,7 @@ create index images_name on pixseek.images (name);
 create index images_content_type on pixseek.images (content_type);
 create index images_created_at on pixseek.images (created_at);
 create index images_taken_at on pixseek.images (taken_at);
+create index images_failed on pixseek.images (updated_at) where state = 'failed';
 
 -- One partition a model, so that a query can only ever meet vectors of its own model. The column is
 -- untyped here because models differ in length; each partition checks its own. Vectors are stored with
@@ -106,9 +108,11 @@ create table pixseek.work (
   leased_until timestamptz not null default '-infinity',
   is_failed boolean not null default false,
   reason text,
-  primary key (image_id, model_id)
+  primary key (image_id, model_id),
+  check (reason is not null or not is_failed)
 );
 create index work_open on pixseek.work (model_id, image_id) where not is_failed;
+create index work_failed on pixseek.work (model_id, image_id) where is_failed;
 
 -- Who embeds new bytes: one worker a hash and model.
 create table pixseek.leases (

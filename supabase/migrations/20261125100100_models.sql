@@ -1,4 +1,7 @@
 -- The registry of models: building → active → retired → dropped. Each has a partition and an index of its own.
+--
+-- PostgREST applies a function's own statement_timeout before it calls it: what works through many rows gets more
+-- than the 8 seconds that Supabase gives.
 
 -- Rather fail and be run again than make a live project wait.
 set local lock_timeout = '5s';
@@ -30,17 +33,30 @@ begin
 end
 $$;
 
--- The same for a call that writes: until it ends, no model is activated or dropped, so that nothing comes into an
--- emptied partition, and states of images follow the active model. Taken before any lock on images.
+-- Models and buckets are the registry. Who changes it takes turns, and waits for all calls that write images: so
+-- nothing comes into an emptied partition, and states and owners follow the registry as it is. Taken first.
+create function pixseek.lock_registry() returns void
+language sql
+set search_path = ''
+as $$
+  select pg_advisory_xact_lock(hashtextextended('pixseek.registry', 0));
+$$;
+
+create function pixseek.share_registry() returns void
+language sql
+set search_path = ''
+as $$
+  select pg_advisory_xact_lock_shared(hashtextextended('pixseek.registry', 0));
+$$;
+
+-- The same for a call that writes.
 create function pixseek.model_for_writing(model_name text) returns pixseek.models
 language plpgsql
 set search_path = ''
 as $$
-declare
-  model pixseek.models := pixseek.model_named(model_name);
 begin
-  perform from pixseek.models m where m.id = model.id or m.state = 'active' order by m.id for share;
-  return pixseek.model_named(model.name);
+  perform pixseek.share_registry();
+  return pixseek.model_named(model_name);
 end
 $$;
 
@@ -55,6 +71,21 @@ begin
       using errcode = '22023', hint = 'search_images_v1 has pages: next_cursor.';
   end if;
   return match_count;
+end
+$$;
+
+-- The names that a call asks about, answered by a row each; refuses more than such an answer may have.
+create function pixseek.checked_names(object_names text[]) returns text[]
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if not coalesce(cardinality(object_names) <= 1000, false) then
+    raise exception 'object_names must be a list of at most 1000 names, not %',
+      coalesce(cardinality(object_names)::text, 'null')
+      using errcode = '22023', hint = 'Ask in several calls.';
+  end if;
+  return object_names;
 end
 $$;
 
@@ -120,14 +151,6 @@ begin
 end
 $$;
 
--- Writers and readers of the registry's states do not meet; those who change them take turns.
-create function pixseek.lock_models() returns void
-language sql
-set search_path = ''
-as $$
-  select pg_advisory_xact_lock(hashtextextended('pixseek.models', 0));
-$$;
-
 -- Registers a model; asking again for the same one changes nothing. The first model becomes active at once.
 -- Security definer, because it makes tables; only service_role may call it.
 create function public.create_model_v1(
@@ -138,6 +161,7 @@ create function public.create_model_v1(
 ) returns void
 language plpgsql security definer
 set search_path from current
+set statement_timeout = '60s'
 as $$
 declare
   model pixseek.models;
@@ -153,7 +177,7 @@ begin
       coalesce(model_similarity_floor::text, 'null')
       using errcode = '22023', hint = 'Leave it out to get the default.';
   end if;
-  perform pixseek.lock_models();
+  perform pixseek.lock_registry();
   select * into model from pixseek.models where name = model_name;
   if found and model.dimensions <> model_dimensions then
     raise exception 'model % has % dimensions, not %', model_name, model.dimensions, model_dimensions
@@ -170,7 +194,7 @@ begin
   returning * into model;
   -- A dropped model may have left its shell, in place or detached.
   if not exists (
-    select from pg_inherits h
+    select from pg_catalog.pg_inherits h
     where h.inhrelid = to_regclass(format('pixseek.vectors_%s', model.id)) and not h.inhdetachpending
   ) then
     execute format('drop table if exists pixseek.%I', format('vectors_%s', model.id));
@@ -191,11 +215,20 @@ select
   case when v.image_id is not null then 'indexed' when w.is_failed then 'failed' else 'pending' end as state,
   case when v.image_id is null and w.is_failed then w.reason end as reason
 from pixseek.images i
-left join pixseek.models m on m.state = 'active'
-left join pixseek.vectors v on v.image_id = i.id and v.model_id = m.id
-left join pixseek.work w on w.image_id = i.id and w.model_id = m.id
+-- A subquery, so that only the active model's partition is read.
+left join pixseek.vectors v
+  on v.image_id = i.id and v.model_id = (select m.id from pixseek.models m where m.state = 'active')
+left join pixseek.work w
+  on w.image_id = i.id and w.model_id = (select m.id from pixseek.models m where m.state = 'active')
 where i.state in ('pending', 'indexed')
   or (i.state = 'failed' and exists (select from pixseek.work f where f.image_id = i.id and f.is_failed));
+
+-- Pictures whose state is not what it says there.
+create view pixseek.unsettled with (security_invoker = true) as
+select s.image_id
+from pixseek.standings s
+join pixseek.images i on i.id = s.image_id
+where i.state <> s.state or i.reason is distinct from s.reason;
 
 -- The pictures that a model has no vector of, and why.
 create function pixseek.gaps(of_model_id integer)
@@ -215,6 +248,7 @@ create function public.model_coverage_v1(model_name text)
 returns table (coverage double precision, vectors bigint, missing bigint, failed bigint)
 language plpgsql stable
 set search_path = ''
+set statement_timeout = '60s'
 as $$
 declare
   model pixseek.models := pixseek.model_named(model_name);
@@ -238,6 +272,7 @@ create function public.model_gaps_v1(model_name text, match_count integer)
 returns table (bucket text, image text, state text, reason text)
 language plpgsql stable
 set search_path = ''
+set statement_timeout = '60s'
 as $$
 declare
   model pixseek.models := pixseek.model_named(model_name);
@@ -265,12 +300,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  unsettled bigint[] := array(
-    select i.id
-    from pixseek.images i
-    join pixseek.standings s on s.image_id = i.id
-    where i.id = any (image_ids) and (i.state <> s.state or i.reason is distinct from s.reason)
-  );
+  unsettled bigint[] := array(select u.image_id from pixseek.unsettled u where u.image_id = any (image_ids));
 begin
   perform pixseek.lock_images(unsettled);
   update pixseek.images i set state = s.state, reason = s.reason, updated_at = now()
@@ -289,7 +319,7 @@ begin
   update pixseek.models set state = 'active', retired_at = null where id = model.id;
   -- The guide's clients embed with the first of their length, and go on with it until they are changed.
   update pixseek.guide set model_id = model.id where model_id is null and model.dimensions = 512;
-  perform pixseek.settle(array(select s.image_id from pixseek.standings s));
+  perform pixseek.settle(array(select u.image_id from pixseek.unsettled u));
 end
 $$;
 
@@ -299,6 +329,7 @@ create function public.activate_model_v1(model_name text, min_coverage double pr
 returns void
 language plpgsql
 set search_path = ''
+set statement_timeout = '60s'
 as $$
 declare
   model pixseek.models;
@@ -308,7 +339,7 @@ begin
     raise exception 'activate_model_v1 needs a model and a coverage from 0 to 1'
       using errcode = '22023', hint = 'list_models_v1 lists the models.';
   end if;
-  perform pixseek.lock_models();
+  perform pixseek.lock_registry();
   model := pixseek.model_named(model_name);
   if model.state = 'active' then
     return;
@@ -340,7 +371,8 @@ $$;
 create function public.drop_model_v1(model_name text) returns void
 language plpgsql security definer
 set search_path = ''
--- It waits for searches in this model only, and they wait behind it: better to fail and come back.
+set statement_timeout = '60s'
+-- It waits for whoever reads or writes this model's vectors, and they wait behind it: better to fail and come back.
 set lock_timeout = '5s'
 as $$
 declare
@@ -349,18 +381,18 @@ begin
   if model_name is null then
     raise exception 'drop_model_v1 needs a model' using errcode = '22023', hint = 'list_models_v1 lists them.';
   end if;
-  perform pixseek.lock_models();
-  model := pixseek.model_named(model_name);
-  if model.state = 'active' then
-    raise exception 'model % is active: searches use it', model_name
-      using errcode = '55000', hint = 'Activate another model first.';
-  end if;
-  update pixseek.models set state = 'dropped', retired_at = null where id = model.id;
   begin
+    perform pixseek.lock_registry();
+    model := pixseek.model_named(model_name);
+    if model.state = 'active' then
+      raise exception 'model % is active: searches use it', model_name
+        using errcode = '55000', hint = 'Activate another model first.';
+    end if;
+    update pixseek.models set state = 'dropped', retired_at = null where id = model.id;
     execute format('truncate pixseek.%I', format('vectors_%s', model.id));
   exception when lock_not_available then
-    raise exception 'model % is being searched', model_name
-      using errcode = '55P03', hint = 'Try again when those searches have ended; nothing was changed.';
+    raise exception 'model % is in use', model_name
+      using errcode = '55P03', hint = 'Try again when its searches and writes have ended; nothing was changed.';
   end;
   delete from pixseek.work where model_id = model.id;
   delete from pixseek.leases where model_id = model.id;
@@ -381,8 +413,8 @@ as $$
   order by m.id;
 $$;
 
-revoke all on pixseek.standings from anon, authenticated, public;
-grant select on pixseek.standings to service_role;
+revoke all on pixseek.standings, pixseek.unsettled from anon, authenticated, public;
+grant select on pixseek.standings, pixseek.unsettled to service_role;
 revoke execute on all functions in schema pixseek from public;
 revoke execute on function
   public.create_model_v1, public.model_coverage_v1, public.model_gaps_v1, public.activate_model_v1,
@@ -391,7 +423,7 @@ from public, anon, authenticated;
 grant execute on function
   public.create_model_v1, public.model_coverage_v1, public.model_gaps_v1, public.activate_model_v1,
   public.drop_model_v1, public.list_models_v1,
-  pixseek.lock_models, pixseek.model_for_writing, pixseek.lock_images(bigint[]), pixseek.settle, pixseek.gaps,
+  pixseek.checked_names, pixseek.lock_registry, pixseek.share_registry, pixseek.model_for_writing, pixseek.lock_images(bigint[]), pixseek.settle, pixseek.gaps,
   pixseek.make_active
 to service_role;
 grant execute on function pixseek.model_named, pixseek.unit_vector, pixseek.checked_count to anon, authenticated, service_role;

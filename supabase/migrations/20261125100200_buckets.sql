@@ -18,18 +18,20 @@ as $$
   end;
 $$;
 
--- Registers a bucket, or changes what is known of it. One that an event names first is registered as private,
--- with Storage's owners. A new rule holds at once: owners that the index cannot tell by itself are emptied, so
--- that a picture is hidden rather than shown to the wrong one, until its object is recorded again.
+-- Registers a bucket, or changes what is known of it; null leaves a thing as it is. One that is new, or that an
+-- event names first, is of Supabase, private, with Storage's owners. A new rule holds at once: owners that the
+-- index cannot tell by itself are emptied, so that a picture is hidden rather than shown to the wrong one, until its
+-- object is recorded again.
 create function public.put_bucket_v1(
   bucket_name text,
-  provider text default 'supabase',
-  is_public boolean default false,
-  owner_rule text default 'storage_owner',
+  provider text default null,
+  is_public boolean default null,
+  owner_rule text default null,
   owner_metadata_key text default null
 ) returns void
 language plpgsql
 set search_path = ''
+set statement_timeout = '60s'
 as $$
 #variable_conflict use_variable
 declare
@@ -39,21 +41,28 @@ begin
   if bucket_name is null or bucket_name = '' then
     raise exception 'a bucket needs a name' using errcode = '22023', hint = 'Name it as storage does.';
   end if;
-  if not coalesce(provider in ('supabase', 's3', 'gcs', 'local'), false) then
-    raise exception 'unknown provider: %', coalesce(provider, 'null')
+  perform pixseek.lock_registry();
+  select * into old from pixseek.buckets b where b.name = bucket_name;
+  provider := coalesce(provider, old.provider, 'supabase');
+  is_public := coalesce(is_public, old.is_public, false);
+  if owner_rule is null and owner_metadata_key is null then
+    owner_metadata_key := old.owner_metadata_key;
+  end if;
+  owner_rule := coalesce(owner_rule, old.owner_rule, 'storage_owner');
+  if provider not in ('supabase', 's3', 'gcs', 'local') then
+    raise exception 'unknown provider: %', provider
       using errcode = '22023', hint = 'One of supabase, s3, gcs, local.';
   end if;
-  if not coalesce(owner_rule in ('none', 'storage_owner', 'first_segment', 'metadata'), false)
+  if owner_rule not in ('none', 'storage_owner', 'first_segment', 'metadata')
     or (owner_rule = 'metadata') <> (owner_metadata_key is not null) then
     raise exception 'not an owner rule: % (metadata key: %)',
-      coalesce(owner_rule, 'null'), coalesce(owner_metadata_key, 'none')
+      owner_rule, coalesce(owner_metadata_key, 'none')
       using errcode = '22023',
         hint = 'One of none, storage_owner, first_segment, metadata; only metadata takes owner_metadata_key.';
   end if;
 
-  select * into old from pixseek.buckets b where b.name = bucket_name for no key update;
   insert into pixseek.buckets as b (name, provider, is_public, owner_rule, owner_metadata_key)
-  values (bucket_name, provider, coalesce(is_public, false), owner_rule, owner_metadata_key)
+  values (bucket_name, provider, is_public, owner_rule, owner_metadata_key)
   on conflict (name) do update set
     provider = excluded.provider, is_public = excluded.is_public, owner_rule = excluded.owner_rule,
     owner_metadata_key = excluded.owner_metadata_key

@@ -1,7 +1,7 @@
 -- Keeping the index in step with the bucket, up to 500 images a call. Every call may come twice, late or out of
 -- order: the object's ordering key decides, and a removal leaves a tombstone that an older write cannot bring
--- back. Locks are taken in one order, so that calls wait for each other and never deadlock: models, buckets,
--- images by (bucket, name), work, leases by content hash.
+-- back. Locks are taken in one order, so that calls wait for each other and never deadlock: the registry, images
+-- by (bucket, name), work, leases by content hash.
 --
 -- Each call answers, in the order of its input, where every image stands under the model now:
 --   pending   on record, and the caller's to embed: store_vectors_v1 is awaited
@@ -52,7 +52,7 @@ as $$
   select o.name, o.version, o.owner_id, coalesce(o.user_metadata, '{}'), (o.metadata ->> 'size')::bigint,
          o.created_at, o.updated_at
   from storage.objects o
-  where o.bucket_id = bucket_name and o.name = any (object_names)
+  where o.bucket_id = bucket_name and o.name = any (pixseek.checked_names(object_names))
     -- A row without them was not written by Storage: there are no bytes.
     and o.version is not null and o.metadata ? 'size';
 $$;
@@ -79,18 +79,20 @@ language sql immutable
 set search_path = ''
 as $$
   select case when jsonb_typeof(item) <> 'object' then 'it is no JSON object' else (
-    select format('its %s is no %s', f.key, wanted.type)
+    select case when known.type is null then f.key || ' is no field of it'
+                else format('its %s is no %s', f.key, known.type) end
     from jsonb_each(item) f
     cross join lateral (
       select case
+        when f.key in ('bucket', 'name', 'owner', 'version', 'ordering_key', 'content_hash', 'content_type',
+                       'taken_at', 'created_at', 'reason') then 'string'
         when f.key in ('size_bytes', 'width', 'height') then 'number'
-        when f.key in ('metadata') then 'object'
-        when f.key in ('embedding') then 'array'
-        when f.key in ('may_retry') then 'boolean'
-        else 'string'
+        when f.key = 'metadata' then 'object'
+        when f.key = 'embedding' then 'array'
+        when f.key = 'may_retry' then 'boolean'
       end as type
-    ) wanted
-    where jsonb_typeof(f.value) not in (wanted.type, 'null')
+    ) known
+    where known.type is null or jsonb_typeof(f.value) not in (known.type, 'null')
     order by f.key
     limit 1
   ) end;
@@ -158,14 +160,15 @@ begin
   -- Locks the row that is there, and leaves it as it is.
   on conflict (bucket, name) do update set ordering_key = excluded.ordering_key where false;
 
-  select array_agg(n) into fresh
+  select array_agg(newest.input) into fresh
   from (
-    select distinct on (n.bucket, n.name) n.*
+    select distinct on (n.bucket, n.name) n as input
     from unnest(inputs) n
     order by n.bucket, n.name, n.ordering_key collate "C" desc, n.place desc
-  ) n
-  join pixseek.images i on i.bucket = n.bucket and i.name = n.name
-  where i.ordering_key < n.ordering_key or (i.ordering_key = n.ordering_key and i.state <> 'deleted');
+  ) newest
+  join pixseek.images i on i.bucket = (newest.input).bucket and i.name = (newest.input).name
+  where i.ordering_key < (newest.input).ordering_key
+    or (i.ordering_key = (newest.input).ordering_key and i.state <> 'deleted');
   return coalesce(fresh, '{}');
 end
 $$;
@@ -225,11 +228,12 @@ begin
     from (
       select distinct on (coalesce(i.content_hash, i.id::text)) i.id
       from pixseek.images i
+      join pixseek.work w on w.image_id = i.id and w.model_id = for_model_id
+        and not w.is_failed and w.leased_until < clock_timestamp()
       where i.id = any (image_ids) and (i.content_hash is null or i.content_hash = any (won_hashes))
       order by coalesce(i.content_hash, i.id::text), i.id
     ) chosen
-    where w.image_id = chosen.id and w.model_id = for_model_id and not w.is_failed
-      and w.leased_until < clock_timestamp()
+    where w.image_id = chosen.id and w.model_id = for_model_id
     returning w.image_id
   )
   select coalesce(array_agg(image_id), '{}') into won from leased;
@@ -282,6 +286,7 @@ create function public.record_images_v1(images jsonb, model_name text default nu
 returns table (bucket text, name text, image_id bigint, standing text)
 language plpgsql
 set search_path = ''
+set statement_timeout = '60s'
 as $$
 #variable_conflict use_column
 declare
@@ -417,13 +422,20 @@ create function public.store_vectors_v1(vectors jsonb, model_name text default n
 returns table (bucket text, name text, image_id bigint, standing text)
 language plpgsql
 set search_path from current
+set statement_timeout = '60s'
 as $$
 #variable_conflict use_column
 declare
   model pixseek.models := pixseek.model_for_writing(model_name);
   results pixseek.vector_input[] := pixseek.vector_inputs(vectors, model);
   hashes text[] := array(select r.content_hash from unnest(results) r);
-  twins bigint[] := array(select i.id from pixseek.images i where i.content_hash = any (hashes));
+  -- Not all at once of a file that is there in thousands of copies; claim_images_v1 gives the rest their vector.
+  twins bigint[] := array(
+    select i.id from pixseek.images i
+    join unnest(results) r on r.bucket = i.bucket and r.name = i.name and r.content_hash = i.content_hash
+    union
+    (select i.id from pixseek.images i where i.content_hash = any (hashes) limit 500)
+  );
   latecomers bigint[];
 begin
   perform pixseek.lock_images(twins);
@@ -450,8 +462,7 @@ begin
     leased_until = '-infinity', reason = excluded.reason,
     is_failed = excluded.is_failed or w.attempts >= pixseek.max_attempts();
 
-  -- Waits for who is recording the same bytes right now, and shares with them. Who holds such a row for another
-  -- reason comes to see the vector by itself.
+  -- Waits for who is recording the same bytes right now, and shares with them.
   perform from pixseek.leases l
   where l.model_id = model.id and l.content_hash = any (hashes)
   order by l.content_hash
@@ -459,6 +470,7 @@ begin
   latecomers := array(
     select i.id from pixseek.images i
     where i.content_hash = any (hashes) and i.id <> all (twins)
+    limit 500
     for no key update skip locked
   );
   perform pixseek.share_vectors(latecomers);
@@ -489,6 +501,7 @@ create function public.remove_images_v1(objects jsonb)
 returns table (bucket text, name text, image_id bigint, standing text)
 language plpgsql
 set search_path = ''
+set statement_timeout = '60s'
 as $$
 #variable_conflict use_column
 declare
@@ -520,10 +533,12 @@ begin
 end
 $$;
 
--- Hides images from everybody, with a reason; null shows them again.
+-- Hides images from everybody, with a reason; null shows them again. An overwrite does not show a picture again; a
+-- removal ends it, and a new upload of that name is another picture.
 create function public.block_images_v1(image_ids bigint[], reason text) returns void
 language plpgsql
 set search_path = ''
+set statement_timeout = '60s'
 as $$
 #variable_conflict use_column
 begin
@@ -531,7 +546,7 @@ begin
     raise exception 'block_images_v1 needs images, and a reason that is not empty'
       using errcode = '22023', hint = 'A reason of null shows them again.';
   end if;
-  perform from pixseek.models m where m.state = 'active' for share;
+  perform pixseek.share_registry();
   perform pixseek.lock_images(image_ids);
   update pixseek.images i set
     state = case when block_images_v1.reason is null then 'pending' else 'blocked' end,

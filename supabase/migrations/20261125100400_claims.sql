@@ -29,13 +29,11 @@ as $$
 $$;
 
 -- Puts images without a vector of the model to the open work, some thousands at a time: a new model starts with
--- none, and whatever was missed is found here.
+-- none, and whatever was missed is found here. Reads the whole index, so it runs when all else is handed out.
 create function pixseek.find_work(of_model_id integer) returns void
 language sql
 set search_path = ''
 as $$
-  -- One at a time, and whoever waited finds what the other found.
-  select pg_advisory_xact_lock(hashtextextended('pixseek.find_work', of_model_id));
   insert into pixseek.work (image_id, model_id)
   select s.image_id, of_model_id
   from pixseek.standings s
@@ -54,17 +52,21 @@ create function public.claim_images_v1(model text default null, n integer defaul
 returns table (image_id bigint, bucket text, name text, version text, content_hash text, attempts integer)
 language plpgsql
 set search_path = ''
+set statement_timeout = '60s'
 as $$
 #variable_conflict use_column
 declare
   of_model pixseek.models := pixseek.model_for_writing(claim_images_v1.model);
   candidates bigint[];
+  unshared bigint[];
   leased bigint[];
 begin
   if not coalesce(claim_images_v1.n between 1 and 500, false) then
     raise exception 'n must be from 1 to 500, not %', coalesce(claim_images_v1.n::text, 'null')
       using errcode = '22023', hint = 'A batch that a worker embeds within its lease.';
   end if;
+  -- One claim at a time: whoever waited sees what the other took and found.
+  perform pg_advisory_xact_lock(hashtextextended('pixseek.claims', of_model.id));
   perform pixseek.fail_exhausted(
     array(
       select w.image_id from pixseek.work w
@@ -78,16 +80,25 @@ begin
     of_model.id
   );
   candidates := pixseek.open_work(of_model.id, claim_images_v1.n);
-  if cardinality(candidates) < claim_images_v1.n then
+  if candidates = '{}' then
     perform pixseek.find_work(of_model.id);
     candidates := pixseek.open_work(of_model.id, claim_images_v1.n);
   end if;
-  -- All of them may turn out to be copies of what others have just leased: then there may be more behind them.
+  -- Copies of what has a vector need no worker.
   loop
-    leased := pixseek.lease(candidates, of_model.id, claim_images_v1.lease_s);
-    exit when leased <> '{}' or candidates = '{}';
+    perform pixseek.share_vectors(candidates);
+    perform pixseek.finish(candidates, of_model.id);
+    perform pixseek.settle(candidates);
+    unshared := array(
+      select id from unnest(candidates) id
+      where not exists (
+        select from pixseek.vectors v where v.image_id = id and v.model_id = of_model.id and not v.from_client
+      )
+    );
+    exit when unshared <> '{}' or candidates = '{}';
     candidates := pixseek.open_work(of_model.id, claim_images_v1.n);
   end loop;
+  leased := pixseek.lease(unshared, of_model.id, claim_images_v1.lease_s);
   return query
   select i.id, i.bucket, i.name, i.version, i.content_hash, w.attempts
   from pixseek.images i
@@ -102,6 +113,7 @@ create function public.requeue_images_v1(model_name text default null, image_ids
 returns integer
 language plpgsql
 set search_path = ''
+set statement_timeout = '60s'
 as $$
 #variable_conflict use_column
 declare

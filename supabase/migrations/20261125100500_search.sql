@@ -137,6 +137,7 @@ set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_sort = off
+set jit = off
 as $$
 declare
   ranking pixseek.ranking;
@@ -195,6 +196,7 @@ set search_path from current
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set jit = off
 as $$
 declare
   ranking pixseek.ranking;
@@ -219,6 +221,7 @@ create function pixseek.compare_all(
 ) returns pixseek.ranking
 language plpgsql stable
 set search_path from current
+set jit = off
 as $$
 declare
   ranking pixseek.ranking;
@@ -459,7 +462,7 @@ $$;
 --   model        that was searched
 --   path         how (see pixseek.ranking); not_remembered: query_text is unknown, embed it and ask again
 --   hits         id, bucket, image, similarity, content_type, width, height, taken_at, created_at
---   next_cursor  for the next page, or null when there is none
+--   next_cursor  for the next page, or null when this one is not full
 -- Exactly match_count hits whenever so many pictures pass the filters and the caller's policy and reach
 -- min_similarity (the model's floor when null).
 -- Filters: bucket, prefix, content_type, created_since, created_until, taken_since, taken_until.
@@ -550,7 +553,8 @@ declare
 begin
   insert into pixseek.queries (model_id, digest, embedding)
   values (model.id, pixseek.text_digest(query_text), pixseek.unit_vector(query_embedding, model))
-  on conflict (model_id, digest) do update set embedding = excluded.embedding, created_at = now()
+  -- A new id too: the oldest go first.
+  on conflict (model_id, digest) do update set id = default, embedding = excluded.embedding, created_at = now()
   returning id into latest;
   delete from pixseek.queries where id <= latest - 100000 or created_at < now() - interval '90 days';
 end

@@ -12,7 +12,7 @@ set search_path = ''
 as $$
   select i.name, i.state, i.content_hash, i.reason
   from pixseek.images i
-  where i.bucket = bucket_name and i.name = any (object_names);
+  where i.bucket = bucket_name and i.name = any (pixseek.checked_names(object_names));
 $$;
 
 create function public.index_counts_v1()

@@ -12,7 +12,7 @@ join pg_catalog.pg_namespace n on n.oid = e.extnamespace
 where e.extname = 'vector';
 
 -- Takes over the guide's table. Its rows were embedded by Roboflow's ViT-B-16. The table itself is moved out of
--- the way, to a schema guide that only its owner reaches, and not dropped.
+-- the way, to a schema pixseek_guide that only its owner reaches, and not dropped.
 create or replace function pixseek.adopt_guide() returns void
 language plpgsql
 set search_path from current
@@ -22,11 +22,20 @@ declare
   model pixseek.models;
   bucket_name text := (select g.bucket from pixseek.guide g);
 begin
+  if exists (
+    select from pg_proc p
+    where p.oid = to_regprocedure('public.match_images(vector, double precision, integer)')
+      and p.prosrc not like '%pixseek.%'
+  ) then
+    drop function public.match_images(vector, double precision, integer);
+  end if;
   if not exists (
     select from pg_class c where c.oid = to_regclass('public.images') and c.relkind in ('r', 'p')
   ) then
     return;
   end if;
+  -- Whoever inserts meanwhile waits, and is then told that the table has moved.
+  lock table public.images in share row exclusive mode;
   if (
     select count(*) from pg_attribute a
     where a.attrelid = to_regclass('public.images') and not a.attisdropped
@@ -35,6 +44,11 @@ begin
   ) <> 3 then
     raise exception 'there is a table public.images, and it is not the guide''s (id, image, embedding)'
       using errcode = '42P07', hint = 'Rename it or move it to another schema; then apply this migration again.';
+  end if;
+
+  if exists (select from pixseek.images) then
+    raise exception 'there are pictures in the index already; the table of the guide comes into an empty one'
+      using errcode = '55000', hint = 'Move public.images to another schema to go on without it.';
   end if;
 
   insert into pixseek.models as m (name, dimensions, similarity_floor, languages)
@@ -46,8 +60,11 @@ begin
   else
     perform pixseek.create_partition(model);
   end if;
-  -- Anybody could read the guide's table.
-  insert into pixseek.buckets (name, is_public) values (bucket_name, true) on conflict do nothing;
+  update pixseek.guide set model_id = model.id where is_only_row;
+  -- Without row-level security anybody can read the guide's table.
+  insert into pixseek.buckets (name, is_public)
+  select bucket_name, not c.relrowsecurity from pg_class c where c.oid = to_regclass('public.images')
+  on conflict do nothing;
 
   -- Of rows of one name the latest; what has no name or vector of its own is left behind in the old table.
   execute
@@ -79,11 +96,10 @@ begin
   end if;
   perform pixseek.settle(array(select i.id from pixseek.images i where i.bucket = bucket_name));
 
-  drop function if exists public.match_images(vector, double precision, integer);
   revoke all on public.images from anon, authenticated;
-  create schema guide;
-  alter table public.images set schema guide;
-  alter table guide.images enable row level security;
+  create schema pixseek_guide;
+  alter table public.images set schema pixseek_guide;
+  alter table pixseek_guide.images enable row level security;
 end
 $$;
 revoke execute on function pixseek.adopt_guide from public;
@@ -184,6 +200,11 @@ begin
   elsif found_image.state = 'blocked' then
     raise exception 'image % is blocked', new.image
       using errcode = '55000', hint = 'Its operator may show it again (block_images_v1).';
+  elsif found_image.state = 'failed' and not exists (
+    select from pixseek.work w where w.image_id = found_image.id and w.is_failed
+  ) then
+    raise exception 'image % cannot be searched: %', new.image, found_image.reason
+      using errcode = '55000', hint = 'Upload another picture under this name.';
   end if;
   insert into pixseek.vectors as own (image_id, model_id, embedding, from_client)
   values (found_image.id, model.id, pixseek.unit_vector(new.embedding, model), true)

@@ -12,6 +12,7 @@ from tests.integration.sql.conftest import (
     Database,
     Row,
     Session,
+    beside,
     call,
     error,
     index,
@@ -493,6 +494,31 @@ def test_a_picture_that_is_recorded_again_gets_its_owner_by_the_new_rule(
     assert _finders(database) == ["bob"]
 
 
+def test_what_is_not_named_of_a_bucket_stays_as_it_is(database: Database, service: Session) -> None:
+    _dispute(service, "metadata")
+    before = call(service, "list_buckets_v1")
+
+    call(service, "put_bucket_v1", bucket_name="photos", provider="s3")
+
+    assert call(service, "list_buckets_v1") == [{**before[0], "provider": "s3"}]
+    assert _finders(database) == ["bob"]
+
+
+def test_a_new_rule_holds_for_what_is_recorded_at_the_same_time(database: Database, service: Session) -> None:
+    recording = database.session()
+    index(service, item("known.jpg"), vector(1))
+    recording.execute("begin")
+    call(recording, "record_images_v1", images=[item(_DISPUTED, owner=_ALICE, content="known.jpg")])
+
+    with beside(
+        database, service, lambda: call(service, "put_bucket_v1", bucket_name="photos", owner_rule="none")
+    ) as changed:
+        recording.execute("commit")
+
+    assert changed.exception() is None
+    assert _finders(database) == []
+
+
 def test_a_bucket_that_is_public_no_more_hides_its_pictures_at_once(
     database: Database, service: Session
 ) -> None:
@@ -500,7 +526,7 @@ def test_a_bucket_that_is_public_no_more_hides_its_pictures_at_once(
     index(service, item("a.jpg", owner=_ALICE), vector(1))
     before = _finders(database)
 
-    call(service, "put_bucket_v1", bucket_name="photos")
+    call(service, "put_bucket_v1", bucket_name="photos", is_public=False)
 
     assert (before, _finders(database)) == (["anybody", "alice", "bob", "carol"], ["alice"])
 
@@ -627,6 +653,16 @@ def test_a_tombstone_takes_no_insert(caller: str, guides: Database) -> None:
 
     assert refused == "55000"
     assert _embeddings(service) == {}
+
+
+def test_what_is_no_picture_takes_no_insert(guides: Database) -> None:
+    service = guides.session()
+    call(service, "record_images_v1", images=[{**_uploaded("a.jpg"), "reason": "not a picture: a PDF"}])
+
+    failure = error(lambda: _insert(_session(guides, "alice"), "a.jpg"))
+
+    assert (failure.sqlstate, "not a picture: a PDF" in str(failure)) == ("55000", True)
+    assert _embeddings(service) == {"a.jpg": None}
 
 
 def test_a_blocked_picture_takes_no_insert(guides: Database) -> None:

@@ -109,8 +109,6 @@ def prepared(server: Postgres) -> Iterator[_Prepared]:
         ("activate_model_v1", {"model_name": "m", "min_coverage": None}, "22023"),
         ("drop_model_v1", {"model_name": None}, "22023"),
         ("put_bucket_v1", {"bucket_name": None}, "22023"),
-        ("put_bucket_v1", {"bucket_name": "b", "provider": None}, "22023"),
-        ("put_bucket_v1", {"bucket_name": "b", "owner_rule": None}, "22023"),
         ("record_images_v1", {"images": None}, "22023"),
         ("record_images_v1", {"images": [item("a.jpg")], "lease_s": None}, "22023"),
         ("store_vectors_v1", {"vectors": None}, "22023"),
@@ -276,6 +274,7 @@ def test_500_images_in_one_call_are_taken(service: Session) -> None:
         ({"ordering_key": None}, "no ordering_key"),
         ({"ordering_key": {}}, "ordering_key"),
         ({"content_hash": "abc"}, "content_hash"),
+        ({"contenthash": "a" * 64}, "contenthash is no field"),
         ({"content_hash": "F" * 64}, "content_hash"),
         ({"size_bytes": -1}, "size"),
         ({"size_bytes": "abc"}, "size_bytes is no number"),
@@ -544,6 +543,17 @@ def test_a_negative_limit_is_refused(function: str, prepared: _Prepared) -> None
     arguments = {"model_gaps_v1": {"model_name": "g"}, "failed_images_v1": {}}[function]
 
     refusal = prepared.refused_call(function, match_count=-1, **arguments)
+
+    assert (refusal.code, refusal.is_nothing_written) == ("22023", True)
+    assert refusal.hint
+
+
+@pytest.mark.parametrize("object_names", [None, ["x"] * 1001])
+@pytest.mark.parametrize("function", ["image_states_v1", "stored_objects_v1"])
+def test_more_names_than_an_answer_may_have_rows_are_refused(
+    function: str, object_names: list[str] | None, prepared: _Prepared
+) -> None:
+    refusal = prepared.refused_call(function, bucket_name="photos", object_names=object_names)
 
     assert (refusal.code, refusal.is_nothing_written) == ("22023", True)
     assert refusal.hint

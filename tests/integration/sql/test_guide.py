@@ -8,7 +8,7 @@ import pytest
 from infra.local.migrations import migrate
 from infra.local.postgres import Postgres
 from infra.local.processes import StackError
-from tests.integration.sql.conftest import MIGRATIONS, Database, Session, own_database
+from tests.integration.sql.conftest import MIGRATIONS, Database, Session, call, error, item, own_database
 
 _GUIDE = """
 drop extension vector;
@@ -119,3 +119,27 @@ def test_another_table_of_that_name_is_left_alone(project: Database, owner: Sess
         migrate(project.dsn(), MIGRATIONS)
 
     assert _rows(owner, "select count(*) from images") == [(999,)]
+
+
+@pytest.mark.parametrize(("protection", "is_public"), [("disable", True), ("enable", False)])
+def test_what_row_level_security_hid_is_not_made_public(
+    protection: str, is_public: bool, project: Database, owner: Session
+) -> None:
+    owner.execute(f"alter table images {protection} row level security".encode())
+
+    migrate(project.dsn(), MIGRATIONS)
+
+    assert _rows(owner, "select name, is_public from list_buckets_v1()") == [("images", is_public)]
+
+
+def test_a_table_that_comes_late_is_not_mixed_with_other_pictures(project: Database, owner: Session) -> None:
+    owner.execute("alter table images set schema extensions")
+    migrate(project.dsn(), MIGRATIONS)
+    call(owner, "create_model_v1", model_name="m", model_dimensions=384)
+    call(owner, "record_images_v1", images=[item("a.jpg")])
+    owner.execute("drop view images; alter table extensions.images set schema public")
+    [last] = MIGRATIONS.glob("*_guide.sql")
+
+    failure = error(lambda: owner.execute(b"begin;" + last.read_bytes()))
+
+    assert (failure.sqlstate, bool(failure.diag.message_hint)) == ("55000", True)

@@ -454,6 +454,18 @@ def test_the_memory_is_bounded_in_rows(database: Database, service: Session) -> 
     assert search(service, query_text="last")["path"] != "not_remembered"
 
 
+def test_what_is_remembered_anew_is_not_the_first_to_go(database: Database, service: Session) -> None:
+    call(service, "remember_query_v1", query_text="again", query_embedding=vector(1))
+    database.owner().execute("alter table pixseek.queries alter id restart with 100001")
+
+    _ = [
+        call(service, "remember_query_v1", query_text=text, query_embedding=vector(1))
+        for text in ("again", "x")
+    ]
+
+    assert search(service, query_text="again")["path"] != "not_remembered"
+
+
 def test_the_memory_is_bounded_in_age(service: Session) -> None:
     call(service, "remember_query_v1", query_text="old", query_embedding=vector(1))
     service.execute("update pixseek.queries set created_at = now() - interval '91 days'")

@@ -208,6 +208,25 @@ def test_a_copy_that_comes_while_the_vector_is_stored_gets_it_too(
     assert _state(service, "b.jpg") == ("indexed", None)
 
 
+def test_a_copy_of_what_was_tried_too_often_has_tries_of_its_own(service: Session) -> None:
+    first, copy = item("a.jpg", content="c"), item("b.jpg", content="c")
+    _ = [_record(service, first) + _store(service, _given_back(first)) for _ in range(_TRIES)]
+
+    assert _state(service, "a.jpg")[0] == "failed"
+    assert _record(service, first, copy) == ["failed", "pending"]
+
+
+def test_of_thousands_of_copies_the_rest_gets_its_vector_from_a_claim(service: Session) -> None:
+    copies = [item(f"{number}.jpg", content="c") for number in range(1400)]
+    _ = [_record(service, *copies[start : start + 350]) for start in range(0, 1400, 350)]
+
+    stored = _store(service, _embedded(copies[0]))
+    claimed = [_claim(service, n=500), _claim(service, n=500)]
+
+    assert (stored, claimed) == (["indexed"], [[], []])
+    assert call(service, "index_counts_v1") == [{"state": "indexed", "images": 1400}]
+
+
 def test_the_same_upload_twice_is_embedded_by_one(service: Session) -> None:
     standings = [_record(service, item("a.jpg")), _record(service, item("a.jpg"))]
 
