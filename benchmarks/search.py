@@ -90,6 +90,7 @@ def _measure(findings: Findings, postgres: Postgres, data_set: DataSet) -> list[
     with session:
         with _step(f"{name}: load ours, build its index"):
             loaded = ours.prepare(postgres, data_set, given)
+            server.write_out(postgres)
         bench = _Bench(findings, postgres, data_set, truth, given, loaded, session)
         with _step(f"{name}: the guide and ours in turn"):
             runs = _compare(bench)

@@ -46,6 +46,12 @@ def connect(postgres: Postgres, role: str, database: str) -> psycopg.Connection:
     return psycopg.connect(postgres.dsn(role, database), autocommit=True)
 
 
+def write_out(postgres: Postgres) -> None:
+    """What the loads have left dirty, so that no checkpoint works beside the searches."""
+    with connect(postgres, SUPERUSER, "template1") as connection:
+        connection.execute("checkpoint")
+
+
 def create_database(postgres: Postgres, name: str, *, template: str) -> None:
     """`template0` is empty; `postgres` has Supabase's schemas."""
     statement = sql.SQL("create database {} template {} owner postgres").format(

@@ -200,6 +200,7 @@ begin
     execute format('drop table if exists pixseek.%I', format('vectors_%s', model.id));
     perform pixseek.create_partition(model);
     perform pixseek.create_vector_index(model);
+    perform pixseek.create_scan(model);
   end if;
   if not exists (select from pixseek.models where state = 'active') then
     perform pixseek.make_active(model);

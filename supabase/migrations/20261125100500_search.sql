@@ -120,8 +120,62 @@ end
 $$;
 
 -- The first rows of the index's order, with all that tie with the last: equal distances come in any order, so
--- that a cut between them could lose some. Fewer rows when the scan came to its end. A plain scan is the quicker
--- one; it sees ef_search rows before the filter and no more, and an iterative one goes on from there.
+-- that a cut between them could lose some. $1 is the vector, $2 the filters' values, $3 an image to leave out, $4
+-- how many. Model and length as literals: so the planner sees one partition, and the expression of its index.
+create function pixseek.scan_query(model_id integer, dimensions integer, clause text) returns text
+language sql immutable
+set search_path = ''
+as $$
+  select format(
+    $query$
+      select 'index'::text as path, array_agg(id order by distance, id) as ids,
+             array_agg(distance order by distance, id) as distances
+      from (
+        select i.id, v.embedding::halfvec(%2$s) <#> $1 as distance
+        from pixseek.vectors v
+        join pixseek.images i on i.id = v.image_id
+        where v.model_id = %1$s and i.state not in ('blocked', 'deleted') and i.id is distinct from $3 %3$s
+        order by v.embedding::halfvec(%2$s) <#> $1
+        fetch first $4 rows with ties
+      ) found
+    $query$, model_id, dimensions, clause
+  );
+$$;
+
+-- Makes a model's own function of that query without a filter, scan_<model>, for scan_index alone: its plan is
+-- kept, which spares each search a fifteenth of its time.
+create function pixseek.create_scan(model pixseek.models) returns void
+language plpgsql
+set search_path from current
+as $$
+declare
+  scan text := format('scan_%s', model.id);
+begin
+  execute format(
+    $function$
+      create or replace function pixseek.%I(
+        vector halfvec, filters jsonb, excluded_id bigint, row_count integer
+      ) returns pixseek.ranking
+      language plpgsql stable
+      set search_path from current
+      set plan_cache_mode = force_generic_plan
+      as $body$
+      declare
+        ranking pixseek.ranking;
+      begin
+        select * into ranking from (%s) scanned;
+        return ranking;
+      end
+      $body$
+    $function$, scan, pixseek.scan_query(model.id, model.dimensions, '')
+  );
+  execute format('revoke execute on function pixseek.%I from public', scan);
+  execute format('grant execute on function pixseek.%I to anon, authenticated, service_role', scan);
+end
+$$;
+
+-- Scans the index; fewer rows when the scan came to its end. A plain scan is the quicker one; it sees ef_search rows
+-- before the filter and no more, and an iterative one goes on from there.
 create function pixseek.scan_index(
   question pixseek.question, row_count integer, ef_search integer, is_iterative boolean
 ) returns pixseek.ranking
@@ -146,23 +200,12 @@ begin
   if is_iterative then
     perform set_config('hnsw.iterative_scan', 'strict_order', true);
   end if;
-  -- Model and length as literals: so the planner sees one partition, and the expression that its index is on.
-  execute format(
-    $query$
-      select array_agg(id order by distance, id), array_agg(distance order by distance, id)
-      from (
-        select i.id, v.embedding::halfvec(%2$s) <#> $1 as distance
-        from pixseek.vectors v
-        join pixseek.images i on i.id = v.image_id
-        where v.model_id = %1$s and i.state not in ('blocked', 'deleted') and i.id is distinct from $3 %3$s
-        order by v.embedding::halfvec(%2$s) <#> $1
-        fetch first $4 rows with ties
-      ) found
-    $query$, question.model_id, question.dimensions, question.clause
-  )
-  into ranking.ids, ranking.distances
+  execute case
+    when question.clause = '' then format('select * from pixseek.%I($1, $2, $3, $4)', 'scan_' || question.model_id)
+    else pixseek.scan_query(question.model_id, question.dimensions, question.clause)
+  end
+  into ranking
   using question.vector, question.filters, question.excluded_id, row_count;
-  ranking.path := 'index';
   return ranking;
 end
 $$;
@@ -562,13 +605,14 @@ $$;
 
 revoke execute on function
   public.search_images_v1, public.remember_query_v1, pixseek.filter_clause, pixseek.estimate, pixseek.candidates,
-  pixseek.scan_index,
+  pixseek.scan_query, pixseek.create_scan, pixseek.scan_index,
   pixseek.ranked, pixseek.compare_candidates, pixseek.compare_all, pixseek.cut, pixseek.nearest,
   pixseek.nearest_distinct, pixseek.text_digest, pixseek.cursor_digest, pixseek.write_cursor,
   pixseek.read_cursor, pixseek.ask
 from public, anon, authenticated;
 grant execute on function
-  public.search_images_v1, pixseek.filter_clause, pixseek.estimate, pixseek.candidates, pixseek.scan_index,
+  public.search_images_v1, pixseek.filter_clause, pixseek.estimate, pixseek.candidates,
+  pixseek.scan_query, pixseek.scan_index,
   pixseek.ranked, pixseek.compare_candidates, pixseek.compare_all, pixseek.cut, pixseek.nearest,
   pixseek.nearest_distinct, pixseek.text_digest, pixseek.cursor_digest, pixseek.write_cursor,
   pixseek.read_cursor, pixseek.ask

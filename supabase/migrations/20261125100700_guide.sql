@@ -59,6 +59,7 @@ begin
     select * into model from pixseek.models where name = guides;
   else
     perform pixseek.create_partition(model);
+    perform pixseek.create_scan(model);
   end if;
   update pixseek.guide set model_id = model.id where is_only_row;
   -- Without row-level security anybody can read the guide's table.
