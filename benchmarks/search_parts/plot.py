@@ -20,6 +20,9 @@ _RIGHT: Final = 230
 _TOP: Final = 46
 _BOTTOM: Final = 50
 _COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#999999")
+_RECALLS: Final = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
+_LEAST_MISSED: Final = 0.004
+"""What a recall of 1 is drawn as: 200 queries have 2,000 nearest, and a logarithm has no 0."""
 _STYLE: Final = "text{font:12px sans-serif;fill:#222}.label{font-size:10px}.grid{stroke:#ddd}"
 
 
@@ -35,12 +38,14 @@ def draw(path: Path, title: str, points: Sequence[Point]) -> None:
 
 
 class _Scale:
-    """From milliseconds (logarithmic) and recall to the place on the sheet."""
+    """From milliseconds and recall to the place on the sheet: logarithms of the time and of the misses."""
 
     def __init__(self, points: Sequence[Point]) -> None:
         times_ms = [point.p50_ms for point in points]
         self.decades = (math.floor(math.log10(min(times_ms))), math.ceil(math.log10(max(times_ms)) + 1e-9))
-        self.floor = min(0.9, math.floor(10 * min(point.recall for point in points)) / 10)
+        worst = min(point.recall for point in points)
+        floor = max(mark for mark in _RECALLS if mark <= worst)
+        self.recalls = [mark for mark in _RECALLS if mark >= floor]
 
     def x(self, time_ms: float) -> float:
         first, last = self.decades
@@ -48,7 +53,12 @@ class _Scale:
         return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
 
     def y(self, recall: float) -> float:
-        return _TOP + (1 - recall) / (1 - self.floor) * (_HEIGHT - _TOP - _BOTTOM)
+        share = _depth(recall) / _depth(self.recalls[0])
+        return _TOP + share * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _depth(recall: float) -> float:
+    return math.log(max(1 - recall, _LEAST_MISSED) / _LEAST_MISSED)
 
 
 def _grid(scale: _Scale) -> Iterator[str]:
@@ -57,12 +67,10 @@ def _grid(scale: _Scale) -> Iterator[str]:
         x = scale.x(10.0**decade)
         yield f'<line class="grid" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{bottom}"/>'
         yield f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{10.0**decade:g}</text>'
-    step = 0.02 if scale.floor >= 0.9 else 0.1
-    for number in range(round((1 - scale.floor) / step) + 1):
-        recall = scale.floor + number * step
+    for recall in scale.recalls:
         y = scale.y(recall)
         yield f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>'
-        yield f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{recall:.2f}</text>'
+        yield f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{recall:g}</text>'
     across, down = (_LEFT + right) // 2, (_TOP + bottom) // 2
     yield f'<text x="{across}" y="{_HEIGHT - 12}" text-anchor="middle">ms a query (p50)</text>'
     yield f'<text transform="translate(16 {down}) rotate(-90)" text-anchor="middle">recall@10</text>'
@@ -74,8 +82,10 @@ def _series(scale: _Scale, points: Sequence[Point]) -> Iterator[str]:
         places = [(scale.x(point.p50_ms), scale.y(point.recall), point.label) for point in group]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in places)
         yield f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
-        for x, y, label in places:
+        for x, y, _ in places:
             yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
+        # The ends of a line: between them labels would lie on each other.
+        for x, y, label in dict.fromkeys((places[0], places[-1])):
             yield f'<text class="label" x="{x + 5:.1f}" y="{y + 12:.1f}">{escape(label)}</text>'
         y = _TOP + 12 + 20 * number
         yield f'<circle cx="{_WIDTH - _RIGHT + 22}" cy="{y - 4}" r="4" fill="{colour}"/>'

@@ -135,7 +135,7 @@ begin
 end
 $$;
 
--- The index of a model's partition. Why these values: docs/decisions/0011-inner-product.md.
+-- The index of a model's partition. Why these values: docs/decisions/0012-search-paths.md.
 create function pixseek.create_vector_index(model pixseek.models) returns void
 language plpgsql
 set search_path from current
