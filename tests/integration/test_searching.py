@@ -138,7 +138,7 @@ def test_the_anon_key_alone_finds_pictures_of_public_buckets_only(
     private = ask(project.connection.anon_key, q="a cat").json()["results"]
     client.rpc("put_bucket_v1", {"bucket_name": "photos", "is_public": True}).execute()
     public = ask(project.connection.anon_key, q="a cat").json()["results"]
-    client.rpc("put_bucket_v1", {"bucket_name": "photos"}).execute()
+    client.rpc("put_bucket_v1", {"bucket_name": "photos", "is_public": False}).execute()
 
     assert private == []
     assert "packaged/chelsea.png" in [result["image"] for result in public]

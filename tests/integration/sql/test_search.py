@@ -475,3 +475,25 @@ def test_an_image_that_is_not_indexed_yet_cannot_be_asked_with(service: Session)
     failure = error(lambda: search(service, query_image_id=row["image_id"]))
 
     assert (failure.sqlstate, "no vector" in str(failure)) == ("55000", True)
+
+
+def test_a_pooled_session_shows_each_caller_what_is_theirs(crowd: Database) -> None:
+    """Plans are kept for the session, and a pool lends one session to callers of every role."""
+    session = crowd.owner()
+    everything, public = _exact(crowd, "true", _ELSEWHERE), {*_exact(crowd, "bucket = 'open'", _ELSEWHERE)}
+
+    seen = [
+        {*_ids(_search_as(session, role, match_count=1000))}
+        for role in ("service_role", "anon", "service_role", "anon") * 3
+    ]
+
+    assert {frozenset(found <= public for found in seen[0::2])} == {frozenset([False])}
+    assert {frozenset(found <= public for found in seen[1::2])} == {frozenset([True])}
+    assert all(len(found) == 1000 and found <= {*everything} for found in seen)
+
+
+def _search_as(session: Session, role: str, **arguments: object) -> Row:
+    session.execute(f"begin; set local role {role}".encode())
+    found = search(session, _ELSEWHERE, **arguments)
+    session.execute("commit")
+    return found
