@@ -312,7 +312,7 @@ set search_path = ''
 as $$
 declare
   is_filtered constant boolean := question.clause <> '' or row_security_active('pixseek.images');
-  ef_search constant integer := case when is_filtered then 440 else 170 end;
+  ef_search constant integer := case when is_filtered then 440 else 160 end;
   depth constant integer := coalesce(after.rank, 0) + row_count;
   -- To see that the last row asked for has no more copies.
   margin constant integer := 5;
