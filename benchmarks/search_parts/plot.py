@@ -44,7 +44,7 @@ class _Scale:
         times_ms = [point.p50_ms for point in points]
         self.decades = (math.floor(math.log10(min(times_ms))), math.ceil(math.log10(max(times_ms)) + 1e-9))
         worst = min(point.recall for point in points)
-        floor = max(mark for mark in _RECALLS if mark <= worst)
+        floor = max(mark for mark in _RECALLS[:-1] if mark <= worst)
         self.recalls = [mark for mark in _RECALLS if mark >= floor]
 
     def x(self, time_ms: float) -> float:

@@ -316,11 +316,10 @@ declare
   depth constant integer := coalesce(after.rank, 0) + row_count;
   -- To see that the last row asked for has no more copies.
   margin constant integer := 5;
-  are_many boolean := not is_filtered or pixseek.estimate(question) > 6000;
   candidates bigint[];
   ranking pixseek.ranking;
 begin
-  if are_many and depth < ef_search then
+  if depth < ef_search and (not is_filtered or pixseek.estimate(question) > 6000) then
     ranking := pixseek.scan_index(question, depth + margin, ef_search, false);
     if ranking.distances[depth] < ranking.distances[cardinality(ranking.distances)] then
       return pixseek.cut(ranking, after, row_count);

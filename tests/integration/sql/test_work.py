@@ -105,29 +105,6 @@ def test_a_batch_takes_two_calls(service: Session) -> None:
     assert len(names(search(service, vector(1), match_count=40))) == 32
 
 
-def test_five_hundred_images_fit_in_a_call(service: Session) -> None:
-    batch = _numbered(range(500))
-
-    recorded = _record(service, *batch)
-    stored = _store(service, *[_embedded(image) for image in batch])
-
-    assert (recorded, stored) == (["pending"] * 500, ["indexed"] * 500)
-
-
-@pytest.mark.parametrize("count", [0, 501])
-def test_a_call_of_no_or_too_many_images_is_refused(count: int, service: Session) -> None:
-    batch = _numbered(range(count))
-    images: object = batch or "[]"
-    vectors: object = [_embedded(image) for image in batch] or "[]"
-
-    failures = [
-        error(lambda: call(service, "record_images_v1", images=images)),
-        error(lambda: call(service, "store_vectors_v1", vectors=vectors)),
-    ]
-
-    assert [failure.sqlstate for failure in failures] == ["22023"] * 2
-
-
 def test_answers_come_in_the_order_of_the_call(service: Session) -> None:
     index(service, item("b.jpg"), vector(1))
     _remove(service, item("c.jpg", "9"))
