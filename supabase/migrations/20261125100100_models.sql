@@ -424,9 +424,10 @@ from public, anon, authenticated;
 grant execute on function
   public.create_model_v1, public.model_coverage_v1, public.model_gaps_v1, public.activate_model_v1,
   public.drop_model_v1, public.list_models_v1,
-  pixseek.checked_names, pixseek.lock_registry, pixseek.share_registry, pixseek.model_for_writing, pixseek.lock_images(bigint[]), pixseek.settle, pixseek.gaps,
-  pixseek.make_active
+  pixseek.checked_names, pixseek.lock_registry, pixseek.share_registry, pixseek.model_for_writing,
+  pixseek.lock_images, pixseek.settle, pixseek.gaps, pixseek.make_active
 to service_role;
-grant execute on function pixseek.model_named, pixseek.unit_vector, pixseek.checked_count to anon, authenticated, service_role;
+grant execute on function pixseek.model_named, pixseek.unit_vector, pixseek.checked_count
+to anon, authenticated, service_role;
 
 reset search_path;

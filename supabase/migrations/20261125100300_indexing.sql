@@ -560,12 +560,14 @@ $$;
 revoke execute on function
   public.stored_objects_v1, public.record_images_v1, public.store_vectors_v1, public.remove_images_v1,
   public.block_images_v1, pixseek.check_items, pixseek.misfit, pixseek.image_inputs, pixseek.vector_inputs,
-  pixseek.lock_objects, pixseek.share_vectors, pixseek.finish, pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
+  pixseek.lock_objects, pixseek.share_vectors, pixseek.finish, pixseek.max_attempts, pixseek.fail_exhausted,
+  pixseek.lease
 from public, anon, authenticated;
 grant execute on function
   public.stored_objects_v1, public.record_images_v1, public.store_vectors_v1, public.remove_images_v1,
   public.block_images_v1, pixseek.check_items, pixseek.misfit, pixseek.image_inputs, pixseek.vector_inputs,
-  pixseek.lock_objects, pixseek.share_vectors, pixseek.finish, pixseek.max_attempts, pixseek.fail_exhausted, pixseek.lease
+  pixseek.lock_objects, pixseek.share_vectors, pixseek.finish, pixseek.max_attempts, pixseek.fail_exhausted,
+  pixseek.lease
 to service_role;
 
 reset search_path;
