@@ -84,9 +84,11 @@ def _series(scale: _Scale, points: Sequence[Point]) -> Iterator[str]:
         yield f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
         for x, y, _ in places:
             yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
-        # The ends of a line: between them labels would lie on each other.
-        for x, y, label in dict.fromkeys((places[0], places[-1])):
-            yield f'<text class="label" x="{x + 5:.1f}" y="{y + 12:.1f}">{escape(label)}</text>'
+        # The ends of a line, the last one of some above it: elsewhere labels would lie on each other.
+        first, last = places[0], places[-1]
+        labels = {first: 12, last: 12 if number % 4 < 2 or first == last else -7}
+        for (x, y, label), down in labels.items():
+            yield f'<text class="label" x="{x + 5:.1f}" y="{y + down:.1f}">{escape(label)}</text>'
         y = _TOP + 12 + 20 * number
         yield f'<circle cx="{_WIDTH - _RIGHT + 22}" cy="{y - 4}" r="4" fill="{colour}"/>'
         yield f'<text x="{_WIDTH - _RIGHT + 32}" y="{y}">{escape(contender)}</text>'
