@@ -1,7 +1,7 @@
 """How fast and how right the search is, beside the guide's way and vecs: `make bench-search`.
 
 `ROWS` pictures, 100,000 unless the environment says otherwise. The bars and docs/plots/ are for that number
-only; with many more the peers are left out, whose indexes take hours to build.
+only; with many more the peers are left out, to spare the time that their indexes take.
 """
 
 import os
