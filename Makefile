@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check test-all eval bench-search format clean
+.PHONY: help demo serve test check test-all eval bench-search bench-embed format clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -20,9 +20,9 @@ demo: $(READY) ## photographs in, sentences find them; PHOTOS=DIR takes a folder
 serve: $(READY) ## keep the stack running until Ctrl-C
 	@.venv/bin/pixseek serve
 
-# Two workers, a file each: much of the time goes by waiting for processes of the stack.
+# Three workers, a file each: much of the time goes by waiting for processes of the stack.
 test: $(READY) ## unit and integration tests; needs pip only
-	@.venv/bin/pytest --numprocesses=2 --dist=loadfile
+	@.venv/bin/pytest --numprocesses=3 --dist=loadfile
 
 check: $(READY) ## format, lint, types, import rule
 	@.venv/bin/ruff format --check .
@@ -39,6 +39,9 @@ eval: $(READY) ## hit@1 and MRR of the offline embedder, into build/bench/eval.j
 bench-search: $(READY) build/peers/vecs/.ready build/peers/hnswlib/.ready ## search beside the guide's way and vecs, into build/bench/search.json
 	@.venv/bin/python -m benchmarks.search
 
+bench-embed: $(READY) build/peers/torch/.ready ## CLIP here beside torch, and through a stand-in for Roboflow's API
+	@.venv/bin/python -m benchmarks.embed
+
 format: $(READY) ## format and mend what can be mended
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
@@ -50,14 +53,22 @@ clean: ## remove the environment, the caches and the embedded stack's data
 .uv/bin/uv:
 	@echo "setting up: uv $(UV_VERSION)"
 	@$(PYTHON) -m venv .uv
-	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@.uv/bin/pip install --quiet --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(READY): .uv/bin/uv pyproject.toml uv.lock
 	@echo "setting up: packages from uv.lock"
 	@.uv/bin/uv sync --quiet --frozen --all-extras --python $(PYTHON)
 	@touch $@
 
-# What `make bench-search` compares with; each in an environment of its own, the project depends on none.
+# pip, because it takes the build for CPUs where it finds one; torch first, lest another package ask for a newer one.
+build/peers/torch/.ready: benchmarks/peers/torch.txt
+	@echo "setting up: torch, transformers"
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip install --quiet --quiet --disable-pip-version-check $$(grep '^torch==' $<)
+	@$(@D)/bin/pip install --quiet --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# What the benchmarks compare with; each in an environment of its own, the project depends on none.
 build/peers/%/.ready: benchmarks/peers/%.txt .uv/bin/uv
 	@echo "setting up: $*"
 	@.uv/bin/uv venv --quiet --clear --python .venv/bin/python $(@D)

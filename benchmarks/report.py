@@ -4,7 +4,9 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -57,6 +59,16 @@ def publish(
     console.print(_targets_table(targets))
     console.print(f"written to {path}", highlight=False, soft_wrap=True)
     return int(not all(target.met for target in targets))
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    """Say what is being done, and when it is done how long it took."""
+    console = Console()
+    started = time.perf_counter()
+    with console.status(text):
+        yield
+    console.print(f"{text}  {time.perf_counter() - started:.1f} s", highlight=False)
 
 
 def _published(target: Target) -> dict[str, object]:

@@ -6,15 +6,12 @@ only; with many more the peers are left out, to spare the time that their indexe
 
 import os
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import psycopg
-from rich.console import Console
 
 from benchmarks import report
 from benchmarks.search_parts import (
@@ -82,19 +79,19 @@ def main() -> int:
 
 def _measure(findings: Findings, postgres: Postgres, data_set: DataSet) -> list[Point]:
     name = data_set.name
-    with _step(f"{name}: truth"):
+    with report.step(f"{name}: truth"):
         truth = exact.nearest(data_set.vectors, data_set.queries)
         given = attributes.assign(data_set)
-    with _step(f"{name}: load the guide's database"):
+    with report.step(f"{name}: load the guide's database"):
         session = guide.prepare(postgres, data_set)
     with session:
-        with _step(f"{name}: load ours, build its index"):
+        with report.step(f"{name}: load ours, build its index"):
             loaded = ours.prepare(postgres, data_set, given)
             server.write_out(postgres)
         bench = _Bench(findings, postgres, data_set, truth, given, loaded, session)
-        with _step(f"{name}: the guide and ours in turn"):
+        with report.step(f"{name}: the guide and ours in turn"):
             runs = _compare(bench)
-        with _step(f"{name}: curves"):
+        with report.step(f"{name}: curves"):
             points = _curves(bench)
         if name == "hard":
             points += _measure_more(bench, runs)
@@ -145,27 +142,27 @@ def _measure_more(bench: _Bench, runs: Mapping[str, Run]) -> list[Point]:
     """What is asked of the harder set only."""
     guides, our = runs.values()
     findings, data_set, truth, database = bench.findings, bench.data, bench.truth, bench.ours
-    with _step("hard: filters, rights"):
+    with report.step("hard: filters, rights"):
         filtering.measure(findings, data_set, database, bench.attributes, guides.p50_ms)
-    with _step("hard: no match"):
+    with report.step("hard: no match"):
         filtering.measure_no_match(findings, data_set, truth, database)
-    with _step("hard: remembered sentences, many callers"):
+    with report.step("hard: remembered sentences, many callers"):
         _remembered(bench)
         crowd.measure(findings, data_set, database, truth)
     points = _measure_peers(bench, our) if len(data_set.vectors) <= _MANY else []
-    with _step("hard: paging"):
+    with report.step("hard: paging"):
         paging.measure(findings, data_set, database)
     return points
 
 
 def _measure_peers(bench: _Bench, our: Run) -> list[Point]:
     findings, data_set, truth, database = bench.findings, bench.data, bench.truth, bench.ours
-    with _step("hard: plain HNSW on the guide's column"):
+    with report.step("hard: plain HNSW on the guide's column"):
         _compare_sizes(bench)
-    with _step("hard: vecs"), database.connect() as session:
+    with report.step("hard: vecs"), database.connect() as session:
         ours_search = guide.match_images(session, data_set)
         points = peers.measure_vecs(findings, data_set, truth, bench.postgres, database.index, ours_search)
-    with _step("hard: hnswlib"):
+    with report.step("hard: hnswlib"):
         wanted = exact.recall(truth, our.answers)
         points += peers.measure_hnswlib(findings, data_set, truth, database.index, wanted)
     return points
@@ -185,15 +182,6 @@ def _compare_sizes(bench: _Bench) -> None:
         bench.data.name, "hnsw on vector, build", note, build_s=build_s, index_bytes=size_bytes
     )
     bench.findings.at_most("index_bytes_ratio_to_vector_hnsw", bench.ours.index_bytes / size_bytes, 0.6)
-
-
-@contextmanager
-def _step(text: str) -> Iterator[None]:
-    console = Console()
-    started = time.perf_counter()
-    with console.status(text):
-        yield
-    console.print(f"{text}  {time.perf_counter() - started:.1f} s", highlight=False)
 
 
 if __name__ == "__main__":

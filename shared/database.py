@@ -1,6 +1,8 @@
 """The database API: one remote procedure call an act, through postgrest."""
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
@@ -8,10 +10,19 @@ import httpx
 from postgrest import APIError, SyncPostgrestClient
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from shared.errors import AccessDenied, InputError, PixseekError, SettingsError, Unavailable
+from shared.errors import (
+    AccessDenied,
+    InputError,
+    OverBudget,
+    PixseekError,
+    SettingsError,
+    Unavailable,
+)
 from shared.models import (
+    Granted,
     Hit,
     ImageRecord,
+    Lane,
     ObjectEvent,
     ObjectRef,
     Standing,
@@ -26,6 +37,8 @@ _WRONG_CLASSES = {"22", "23", "P0"}
 _OUTAGE = {408, 429, *range(500, 600)}
 # A worker that dies keeps its picture from others for so long; a slower one embeds it for nothing.
 _LEASE_S = 15
+_LONGEST_PERMIT_WAIT_S = 600.0
+_NOT_REMEMBERED = "not_remembered"
 _NOT_SET_UP = {"PGRST202", "42704", "42883", "42P01"}
 
 
@@ -43,6 +56,7 @@ class _HitRow(BaseModel):
 class _Found(BaseModel):
     """Of a search; what it does not need of the reply is left unread."""
 
+    path: str
     hits: list[_HitRow]
 
 
@@ -63,15 +77,38 @@ class _StandingRow(_Row):
     standing: Standing
 
 
+class _RecordedRow(_StandingRow):
+    embed_in_s: float | None
+    embed_until_s: float | None
+    permits_at: datetime | None
+
+
 _FOUND = TypeAdapter(_Found)
+_GRANTED = TypeAdapter(Granted)
+_NOTHING = TypeAdapter(object)
+_RECORDED = TypeAdapter(list[_RecordedRow])
 _STORED = TypeAdapter(list[_StoredRow])
 _STANDINGS = TypeAdapter(list[_StandingRow])
 
 
 class Database:
-    """An `ImageIndex` and an `ImageSearch` over one Supabase project."""
+    """An `ImageIndex`, an `ImageSearch` and a `QueryMemory` over one Supabase project."""
 
-    def __init__(self, url: str, *, service_key: str, anon_key: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        service_key: str,
+        anon_key: str,
+        timeout_s: float,
+        lane: Lane,
+        keep_permits: Callable[[Granted], None] | None = None,
+    ) -> None:
+        """`keep_permits` gets the permits that come with a recorded picture; None for a model that costs
+        nothing.
+        """
+        self._lane = lane
+        self._keep_permits = keep_permits
         self._url = f"{url}/rest/v1"
         self._http = httpx.Client(timeout=timeout_s, event_hooks={"response": [_refuse_outage]})
         self._service = self._client(service_key, service_key)
@@ -98,7 +135,19 @@ class Database:
             None,
         )
 
-    def record(self, image: ImageRecord, *, model: str) -> Standing:
+    def take_permits(self, count: int, max_wait_s: float, unused: int) -> Granted:
+        """Permits to call a model that costs money, none later than in so many seconds; `unused` of before
+        cost nothing.
+        """
+        arguments = {
+            "lane": self._lane,
+            "permit_count": count,
+            "max_wait_s": min(max_wait_s, _LONGEST_PERMIT_WAIT_S),
+            "unused_count": unused,
+        }
+        return self._write("take_permits_v1", arguments, _GRANTED)
+
+    def record(self, image: ImageRecord, *, model: str, deadline: float = math.inf) -> Standing:
         """Put a picture on record, unless something newer is known; reuse a vector of the same bytes."""
         item = {
             **_object_item(image.stored),
@@ -108,7 +157,14 @@ class Database:
             "height": image.height,
         }
         arguments = {"images": [item], "model_name": model, "lease_s": _LEASE_S}
-        return self._standing("record_images_v1", arguments)
+        if self._keep_permits:
+            left_s = min(max(0.0, deadline - time.monotonic()), _LONGEST_PERMIT_WAIT_S)
+            # Nobody pays for a picture again while its call may still be answered.
+            arguments |= {"permit_wait_s": left_s, "lease_s": max(_LEASE_S, math.ceil(left_s))}
+        [row] = self._write("record_images_v2", arguments, _RECORDED)
+        if row.standing is Standing.PENDING and self._keep_permits:
+            self._keep_permits(_permit(row))
+        return row.standing
 
     def store(self, image: ImageRecord, vector: Vector, *, model: str) -> Standing:
         """Make a recorded picture searchable, unless it has changed since."""
@@ -117,6 +173,11 @@ class Database:
     def give_back(self, image: ImageRecord, reason: str, *, may_retry: bool, model: str) -> Standing:
         """Say that a recorded picture could not be embedded, for now or for good."""
         return self._store(image, {"reason": reason, "may_retry": may_retry}, model)
+
+    def release(self, image: ImageRecord, *, model: str) -> None:
+        """Leave a recorded picture to whoever comes next: what hinders us is not its fault."""
+        item = {**_ref_item(image.stored.ref), "content_hash": image.content_hash}
+        self._write("release_images_v1", {"images": [item], "model_name": model}, _NOTHING)
 
     def fail(self, stored: StoredObject, *, content_hash: str | None, reason: str) -> Standing:
         """Keep an object that is no picture on record, with the reason."""
@@ -130,11 +191,30 @@ class Database:
 
     def nearest(self, vector: Vector, *, model: str, limit: int, caller_token: str) -> list[Hit]:
         """At most `limit` pictures above the model's floor that the caller may see, best first."""
+        found = self._search({"query_embedding": list(vector)}, model, limit, caller_token)
+        return _hits(found)
+
+    def nearest_to_text(self, text: str, *, model: str, limit: int, caller_token: str) -> list[Hit] | None:
+        """As `nearest`, for a text whose vector is remembered; None for one that is not."""
+        found = self._search({"query_text": text}, model, limit, caller_token)
+        return None if found.path == _NOT_REMEMBERED else _hits(found)
+
+    def remember(self, text: str, vector: Vector, *, model: str) -> None:
+        """Spare the next search for this text the call to the model."""
+        arguments = {"query_text": text, "query_embedding": list(vector), "model_name": model}
+        self._write("remember_query_v1", arguments, _NOTHING)
+        if self._keep_permits is None:  # no permit counted the call
+            self._write("count_calls_v1", {"lane": self._lane, "made": 1}, _NOTHING)
+
+    def count_spared(self) -> None:
+        """Count a call that was spared."""
+        self._write("count_calls_v1", {"lane": self._lane, "saved": 1}, _NOTHING)
+
+    def _search(self, query: Mapping[str, object], model: str, limit: int, caller_token: str) -> _Found:
         if not caller_token.isascii():
             raise AccessDenied("the token is not one: it holds other than ASCII characters")
-        arguments = {"query_embedding": list(vector), "match_count": limit, "model_name": model}
-        found = _call(self._client(self._anon_key, caller_token), "search_images_v1", arguments, _FOUND)
-        return [Hit(row.id, ObjectRef(row.bucket, row.image), row.similarity) for row in found.hits]
+        arguments = {**query, "match_count": limit, "model_name": model}
+        return _call(self._client(self._anon_key, caller_token), "search_images_v1", arguments, _FOUND)
 
     def _store(self, image: ImageRecord, result: Mapping[str, object], model: str) -> Standing:
         item = {**_ref_item(image.stored.ref), "content_hash": image.content_hash, **result}
@@ -153,6 +233,17 @@ class Database:
     def _client(self, api_key: str, token: str) -> SyncPostgrestClient:
         headers = {"apikey": api_key, "Authorization": f"Bearer {token}"}
         return SyncPostgrestClient(self._url, headers=headers, http_client=self._http)
+
+
+def _permit(row: _RecordedRow) -> Granted:
+    if row.embed_in_s is None:
+        raise OverBudget(row.permits_at)
+    valid_s = None if row.embed_until_s is None else row.embed_until_s - row.embed_in_s
+    return Granted([row.embed_in_s], valid_s, None)
+
+
+def _hits(found: _Found) -> list[Hit]:
+    return [Hit(row.id, ObjectRef(row.bucket, row.image), row.similarity) for row in found.hits]
 
 
 def _ref_item(ref: ObjectRef) -> dict[str, object]:

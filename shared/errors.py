@@ -7,7 +7,10 @@ PixseekError
 ├── ObjectGone          the object is no longer in its bucket
 ├── SettingsError       the deployment is wrong; an operator must act
 └── Unavailable         something we depend on does not answer; worth a retry
+    └── OverBudget      the spend guard allows no call to the model now
 """
+
+from datetime import datetime
 
 
 class PixseekError(Exception):
@@ -36,3 +39,15 @@ class SettingsError(PixseekError):
 
 class Unavailable(PixseekError):
     """A service that we depend on failed in a way that a retry may mend. Answered with 503."""
+
+
+class OverBudget(Unavailable):
+    """The model may not be called now: the rate or the day's budget is used up."""
+
+    def __init__(self, frees_at: datetime | None = None) -> None:
+        """`frees_at`: when calls are free again; None when that is only later than the caller can wait."""
+        when = (
+            "within the time that is left" if frees_at is None else f"before {frees_at:%Y-%m-%d %H:%M:%S %Z}"
+        )
+        super().__init__(f"the spend guard allows no call to the model {when} (`pixseek status`)")
+        self.frees_at = frees_at

@@ -90,6 +90,27 @@ class EmbeddingModel:
     """Below this cosine a picture does not show what was asked for. Each model has its own."""
     languages: tuple[str, ...]
     """BCP 47 codes of the languages whose sentences it understands."""
+    context_tokens: int | None = None
+    """How much of a text it can read, the marks for start and end included; None for a text of any length."""
+
+
+class Lane(StrEnum):
+    """Who spends: the guard keeps one from using up what the other needs."""
+
+    SEARCH = "search"
+    INDEXING = "indexing"
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Calls that the spend guard granted, counted from the moment of its answer."""
+
+    waits_s: Sequence[float]
+    """When each call may be made, soonest first."""
+    valid_s: float | None
+    """How long after that it may still be made; None for ever."""
+    frees_at: datetime | None
+    """When there are more, if they are fewer than were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

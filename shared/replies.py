@@ -1,6 +1,8 @@
 """What callers are told."""
 
+import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from pydantic import BaseModel, ConfigDict
@@ -8,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from shared.errors import (
     AccessDenied,
     InputError,
+    OverBudget,
     PixseekError,
     SettingsError,
     Unavailable,
@@ -40,6 +43,8 @@ class SearchReply(_Reply):
 
     results: list[Result]
     model: str
+    warnings: list[str]
+    """Why the answer may be worse than it could be, and what to do."""
     took_ms: float
 
 
@@ -53,7 +58,12 @@ class Problem(_Reply):
 
 
 def search_reply(
-    hits: Sequence[Hit], links: Sequence[str | None], *, model: str, took_ms: float
+    hits: Sequence[Hit],
+    links: Sequence[str | None],
+    *,
+    model: str,
+    warnings: Sequence[str],
+    took_ms: float,
 ) -> SearchReply:
     """Hits and their links, in the same order."""
     return SearchReply(
@@ -62,6 +72,7 @@ def search_reply(
             for hit, link in zip(hits, links, strict=True)
         ],
         model=model,
+        warnings=list(warnings),
         took_ms=round(took_ms, 1),
     )
 
@@ -70,6 +81,14 @@ def status_of(error: PixseekError) -> HTTPStatus:
     """The HTTP status of an error: that of the nearest class in the table."""
     known = [_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS]
     return known[0] if known else HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def retry_after(error: PixseekError) -> dict[str, str]:
+    """The header that says when to come again, if the error knows."""
+    if not isinstance(error, OverBudget) or error.frees_at is None:
+        return {}
+    left_s = (error.frees_at - datetime.now(UTC)).total_seconds()
+    return {"Retry-After": str(max(1, math.ceil(left_s)))}
 
 
 def problem(status: HTTPStatus, detail: str, *, request_id: str) -> Problem:

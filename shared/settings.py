@@ -1,27 +1,66 @@
 """The settings: one frozen model, read from one mapping."""
 
 import os
+import time
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from shared.errors import SettingsError
 
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 
-class Settings(BaseModel):
-    """What a function needs to know of its deployment. `.env.example` explains each."""
+_Kind = TypeVar("_Kind", bound=BaseModel)
+
+
+class EmbeddingSettings(BaseModel):
+    """Which model embeds, and who runs it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    embedder: Literal["offline", "clip", "roboflow"] = "offline"
+    clip_model: str = "openai/clip-vit-base-patch16"
+    clip_model_dir: Folder | None = None
+    clip_text_model: str | None = None
+    clip_text_model_dir: Folder | None = None
+    roboflow_api_url: Annotated[str, Field(pattern=r"^https?://[^/\s@?#]+(/[^\s?#]*)?$")] = (
+        "https://infer.roboflow.com"
+    )
+    roboflow_api_key: SecretStr | None = None
+    roboflow_concurrency: Annotated[int, Field(ge=1, le=256)] = 16
+
+    @model_validator(mode="after")
+    def _check_key(self) -> "EmbeddingSettings":
+        """Without it every picture would be refused, one by one."""
+        host = self.roboflow_api_url.split("/")[2].partition(":")[0].lower()
+        is_hosted = host.endswith((".roboflow.com", ".roboflow.eu", ".roboflow.cloud"))
+        if self.embedder == "roboflow" and is_hosted and self.roboflow_api_key is None:
+            raise ValueError(f"ROBOFLOW_API_KEY is missing, and {host} asks for one")
+        if is_hosted and self.roboflow_api_url.startswith("http:"):
+            raise ValueError("ROBOFLOW_API_URL must begin with https:, or the key is sent in clear text")
+        return self
+
+
+class Settings(EmbeddingSettings):
+    """What a function needs to know of its deployment. `.env.example` explains each."""
 
     supabase_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
     supabase_anon_key: SecretStr
     supabase_service_role_key: SecretStr
     webhook_secret: Annotated[SecretStr, Field(min_length=16)]
-    embedder: Literal["offline"] = "offline"
+    function_timeout_s: Annotated[float, Field(gt=1, le=3600)] = 60.0
     link_expires_s: Annotated[int, Field(ge=1, le=604_800)] = 3600
     supabase_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+    def deadline(self) -> float:
+        """When a call that begins now has to be done with the model (`time.monotonic`).
+
+        The last tenth, a second at least, is for the database and the reply.
+        """
+        return time.monotonic() + min(0.9 * self.function_timeout_s, self.function_timeout_s - 1)
 
 
 def parse_settings(environment: Mapping[str, str]) -> Settings:
@@ -29,12 +68,26 @@ def parse_settings(environment: Mapping[str, str]) -> Settings:
 
     Raises `SettingsError` that names each wrong variable; never its value.
     """
+    return _parse(Settings, environment)
+
+
+def parse_embedding_settings(environment: Mapping[str, str]) -> EmbeddingSettings:
+    """The part that needs no project. Raises `SettingsError`."""
+    return _parse(EmbeddingSettings, environment)
+
+
+def _parse(kind: type[_Kind], environment: Mapping[str, str]) -> _Kind:
     given = {name.lower(): value for name, value in environment.items() if value}
     try:
-        return Settings.model_validate(given)
+        return kind.model_validate(given)
     except ValidationError as exc:
-        wrong = "; ".join(f"{str(error['loc'][0]).upper()}: {error['msg']}" for error in exc.errors())
+        wrong = "; ".join(_fault(error["loc"], error["msg"]) for error in exc.errors())
         raise SettingsError(f"settings are missing or wrong: {wrong}. See .env.example.") from None
+
+
+def _fault(place: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"{str(place[0]).upper()}: {message}" if place else message
 
 
 @cache

@@ -4,11 +4,13 @@ a server forks its workers."""
 import threading
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from shared.database import Database
-from shared.embedding.offline import OfflineEmbedder
-from shared.ports import Embedder, ObjectStore
-from shared.settings import load_settings
+from shared.models import Lane
+from shared.permits import Permits
+from shared.ports import Embedder, ObjectStore, SpendGuard
+from shared.settings import EmbeddingSettings, load_settings
 from shared.storage.supabase import SupabaseStorage
 
 
@@ -19,28 +21,32 @@ class Adapters:
     embedder: Embedder
     store: ObjectStore
     database: Database
-    """Both the index and the search."""
+    """The index, the search and the memory of queries."""
 
 
 _building = threading.Lock()
 
 
-def load_adapters() -> Adapters:
-    """The adapters of this process. Raises `SettingsError`."""
+def load_adapters(lane: Lane) -> Adapters:
+    """The adapters of this process, which spends on one lane. Raises `SettingsError`."""
     with _building:
-        return _build()
+        return _build(lane)
 
 
 @cache
-def _build() -> Adapters:
+def _build(lane: Lane) -> Adapters:
     settings = load_settings()
     service_key = settings.supabase_service_role_key.get_secret_value()
     anon_key = settings.supabase_anon_key.get_secret_value()
+
+    permits = Permits(lambda *wanted: database.take_permits(*wanted))
     database = Database(
         settings.supabase_url,
         service_key=service_key,
         anon_key=anon_key,
         timeout_s=settings.supabase_timeout_s,
+        lane=lane,
+        keep_permits=permits.add if settings.embedder == "roboflow" else None,
     )
     store = SupabaseStorage(
         settings.supabase_url,
@@ -50,4 +56,47 @@ def _build() -> Adapters:
         link_expires_s=settings.link_expires_s,
         timeout_s=settings.supabase_timeout_s,
     )
-    return Adapters(OfflineEmbedder(), store, database)
+    return Adapters(build_embedder(settings, permits), store, database)
+
+
+def build_embedder(settings: EmbeddingSettings, guard: SpendGuard) -> Embedder:
+    """The embedder that the settings name; no weights are loaded yet. Raises `SettingsError`."""
+    first = _first_embedder(settings, guard)
+    if settings.clip_text_model is None:
+        return first
+    from shared.embedding.multilingual import MultilingualEmbedder
+
+    return MultilingualEmbedder(first, _clip(settings.clip_text_model, settings.clip_text_model_dir))
+
+
+def _first_embedder(settings: EmbeddingSettings, guard: SpendGuard) -> Embedder:
+    """Each is imported only when it serves: a function holds the packages of its own embedder."""
+    if settings.embedder == "clip":
+        return _clip(settings.clip_model, settings.clip_model_dir)
+    if settings.embedder == "roboflow":
+        return _roboflow(settings, guard)
+    from shared.embedding.offline import OfflineEmbedder
+
+    return OfflineEmbedder()
+
+
+def _clip(model_id: str, folder: Path | None) -> Embedder:
+    from shared.embedding.clip import ClipEmbedder
+    from shared.embedding.manifest import default_folder, manifest_of
+
+    folder = folder or default_folder(model_id)
+    return ClipEmbedder(manifest_of(folder, model_id), folder)
+
+
+def _roboflow(settings: EmbeddingSettings, guard: SpendGuard) -> Embedder:
+    from shared.embedding.manifest import manifest_named
+    from shared.embedding.roboflow import RoboflowEmbedder
+
+    key = settings.roboflow_api_key
+    return RoboflowEmbedder(
+        manifest_named(settings.clip_model),
+        guard=guard,
+        url=settings.roboflow_api_url,
+        api_key=key.get_secret_value() if key else None,
+        concurrency=settings.roboflow_concurrency,
+    )

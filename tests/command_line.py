@@ -18,6 +18,8 @@ _NOT_OURS = {
     "SUPABASE_SERVICE_ROLE_KEY",
     "SUPABASE_URL",
 }
+_NOT_OURS_EITHER = ("CLIP_", "EMBEDDER", "HF_", "ROBOFLOW_")
+"""How the names of more of them begin."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,13 @@ class CommandLine:
     base_port: int
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end. Of the caller's environment it sees no project and no photographs."""
+        """Run a command to its end. The caller's project, embedder and photographs are hidden from it."""
         ours = {"PIXSEEK_HOME": str(self.home), "PIXSEEK_PORT": str(self.base_port), "COLUMNS": "250"}
-        theirs = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+        theirs = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in _NOT_OURS and not name.startswith(_NOT_OURS_EITHER)
+        }
         return subprocess.run(
             [_PIXSEEK, *arguments],
             cwd=self.home.parent,

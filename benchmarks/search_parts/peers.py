@@ -1,24 +1,21 @@
 """Other people's ways: vecs, Supabase's client for pgvector, and hnswlib, which has no database around it.
 
-Each has its own environment in build/peers/ and runs as a process of its own, `peers/<peer>_peer.py`, which
-takes a JSON request a line and answers with a line.
+Each has its own environment in build/peers/ and runs as a process of its own, `peers/<peer>_peer.py`.
 """
 
-import json
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import IO, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import numpy as np
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel
 
+from benchmarks.peer import Peer, other_peoples
 from benchmarks.report import FOLDER
 from benchmarks.search_parts import binary, exact, server
 from benchmarks.search_parts.curves import Point, point
@@ -28,7 +25,6 @@ from benchmarks.search_parts.sheet import Findings
 from benchmarks.search_parts.timing import Run, Search, in_turn
 from infra.local.postgres import Postgres
 
-_ROOT: Final = Path(__file__).parents[2]
 _EF_SEARCH: Final = (40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
 _CLOSE: Final = 10
 """How near the least setting that reaches our recall is found."""
@@ -41,33 +37,10 @@ class _Reply(BaseModel):
     answers: list[list[int]] = []
 
 
-@dataclass(frozen=True, slots=True)
-class _Peer:
-    requests: IO[str]
-    replies: IO[str]
-
-    def ask(self, **request: object) -> _Reply:
-        self.requests.write(json.dumps(request) + "\n")
-        self.requests.flush()
-        return _Reply.model_validate_json(self.replies.readline())
-
-    def search(self, ef_search: int) -> Run:
-        """All queries, timed over there."""
-        reply = self.ask(do="search", ef_search=ef_search)
-        return Run(reply.times_ms, [*reply.answers])
-
-
-@contextmanager
-def _running(name: str, *arguments: str) -> Iterator[_Peer]:
-    python = _ROOT / "build" / "peers" / name / "bin" / "python"
-    script = _ROOT / "benchmarks" / "peers" / f"{name}_peer.py"
-    with subprocess.Popen(  # noqa: S603 (our own script)
-        [python, script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("no pipes")
-        with process.stdin:  # its end is the peer's end
-            yield _Peer(process.stdin, process.stdout)
+def _search(peer: Peer, ef_search: int) -> Run:
+    """All queries, timed over there."""
+    reply = peer.ask(_Reply, do="search", ef_search=ef_search)
+    return Run(reply.times_ms, [*reply.answers])
 
 
 def measure_vecs(
@@ -76,10 +49,11 @@ def measure_vecs(
     """Our time over that of vecs at our recall, its index having the parameters of ours; its curve."""
     database = f"vecs_{data.name}"
     server.create_database(postgres, database, template="postgres")
-    with _saved(data) as folder, _running("vecs", _url(postgres, database), f"{folder}/queries.npy") as peer:
-        peer.ask(do="create")
+    url = _url(postgres, database)
+    with _saved(data) as folder, other_peoples("vecs", url, folder / "queries.npy") as peer:
+        peer.ask(_Reply, do="create")
         _load_vecs(postgres, database, data)
-        built = peer.ask(do="index", m=index.m, ef_construction=index.ef_construction)
+        built = peer.ask(_Reply, do="index", m=index.m, ef_construction=index.ef_construction)
         findings.remark(data.name, "vecs, build", f"{built.seconds:.0f} s", build_s=built.seconds)
         wanted = exact.recall(truth, in_turn({"ours": ours}, len(truth))["ours"].answers)
         runs, ef_search = _reach(peer, truth, wanted)
@@ -92,21 +66,21 @@ def measure_hnswlib(
     findings: Findings, data: DataSet, truth: Ids, index: Index, wanted: float
 ) -> list[Point]:
     """The bound of speed: the same kind of graph in memory, without SQL, rows, rights or transactions."""
-    with _saved(data) as folder, _running("hnswlib", str(folder)) as peer:
-        built = peer.ask(do="index", m=index.m, ef_construction=index.ef_construction)
+    with _saved(data) as folder, other_peoples("hnswlib", str(folder)) as peer:
+        built = peer.ask(_Reply, do="index", m=index.m, ef_construction=index.ef_construction)
         findings.remark(data.name, "hnswlib, build", f"{built.seconds:.0f} s", build_s=built.seconds)
         runs, ef_search = _reach(peer, truth, wanted)
-        findings.add(data.name, f"hnswlib, ef {ef_search}", peer.search(ef_search), truth, "bound of speed")
+        findings.add(data.name, f"hnswlib, ef {ef_search}", _search(peer, ef_search), truth, "bound of speed")
     return [point("hnswlib", f"ef {ef}", run, truth) for ef, run in runs.items()]
 
 
 def _compare(
-    findings: Findings, data: DataSet, truth: Ids, peer: _Peer, ef_search: int, ours: Search
+    findings: Findings, data: DataSet, truth: Ids, peer: Peer, ef_search: int, ours: Search
 ) -> float:
     rounds: dict[str, list[Run]] = {"match_images beside vecs": [], f"vecs, ef {ef_search}": []}
     for _ in range(_ROUNDS):
         our_run = in_turn({"ours": ours}, len(truth))["ours"]
-        for runs, run in zip(rounds.values(), (our_run, peer.search(ef_search)), strict=True):
+        for runs, run in zip(rounds.values(), (our_run, _search(peer, ef_search)), strict=True):
             runs.append(run)
     for name, runs in rounds.items():
         middle = sorted(runs, key=lambda run: run.p50_ms)[_ROUNDS // 2]
@@ -115,9 +89,9 @@ def _compare(
     return our_p50_ms / their_p50_ms
 
 
-def _reach(peer: _Peer, truth: Ids, wanted: float) -> tuple[dict[int, Run], int]:
+def _reach(peer: Peer, truth: Ids, wanted: float) -> tuple[dict[int, Run], int]:
     """The peer's curve, and the least setting at which its recall is the one wanted, or its best."""
-    runs = {ef_search: peer.search(ef_search) for ef_search in _EF_SEARCH}
+    runs = {ef_search: _search(peer, ef_search) for ef_search in _EF_SEARCH}
     recalls = {ef_search: exact.recall(truth, run.answers) for ef_search, run in runs.items()}
     enough = [ef_search for ef_search in _EF_SEARCH if recalls[ef_search] >= wanted]
     if not enough:
@@ -126,7 +100,7 @@ def _reach(peer: _Peer, truth: Ids, wanted: float) -> tuple[dict[int, Run], int]
     low = max((ef_search for ef_search in _EF_SEARCH if ef_search < high), default=high)
     while high - low > _CLOSE:
         middle = (low + high) // 2
-        if exact.recall(truth, peer.search(middle).answers) >= wanted:
+        if exact.recall(truth, _search(peer, middle).answers) >= wanted:
             high = middle
         else:
             low = middle

@@ -1,5 +1,6 @@
 """The search API: one HTTP core for every cloud."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from time import perf_counter
 from typing import Annotated
@@ -10,8 +11,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from shared import replies, searching
 from shared.errors import AccessDenied, PixseekError
+from shared.models import Lane
 from shared.queries import SearchQuery
 from shared.replies import SearchReply
+from shared.settings import load_settings
 from shared.telemetry import log_failure, log_outcome
 from shared.wiring import load_adapters
 
@@ -22,16 +25,21 @@ app = APIGatewayHttpResolver(enable_validation=True)
 def search(query: Annotated[SearchQuery, Query()]) -> Response[SearchReply]:
     """Pictures that show what the sentence says, best first, among those that the caller may see."""
     started = perf_counter()
+    deadline = load_settings().deadline()
     token = _bearer_token()
-    adapters = load_adapters()
+    adapters = load_adapters(Lane.SEARCH)
     found = searching.search(
         query.q,
         limit=query.limit,
         caller_token=token,
         embedder=adapters.embedder,
         index=adapters.database,
+        memory=adapters.database,
         store=adapters.store,
+        deadline=deadline,
     )
+    if found.memory_error:
+        log_failure("query_not_remembered", found.memory_error)
     took_ms = 1000 * (perf_counter() - started)
     stages = {"embed": found.embed_ms, "search": found.search_ms, "links": found.links_ms}
     log_outcome("search_answered", results=len(found.hits), took_ms=round(took_ms, 1))
@@ -42,7 +50,9 @@ def search(query: Annotated[SearchQuery, Query()]) -> Response[SearchReply]:
             "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items()),
             "Cache-Control": "private, no-store",
         },
-        body=replies.search_reply(found.hits, found.links, model=found.model, took_ms=took_ms),
+        body=replies.search_reply(
+            found.hits, found.links, model=found.model, warnings=found.warnings, took_ms=took_ms
+        ),
     )
 
 
@@ -57,7 +67,7 @@ def _refuse_query(error: RequestValidationError) -> Response[str]:
 @app.exception_handler(PixseekError)  # type: ignore[untyped-decorator] # by Powertools
 def _refuse(error: PixseekError) -> Response[str]:
     log_failure("search_failed", error, request_id=_request_id())
-    return _problem(replies.status_of(error), str(error))
+    return _problem(replies.status_of(error), str(error), headers=replies.retry_after(error))
 
 
 @app.not_found
@@ -65,10 +75,11 @@ def _refuse_path(_: Exception) -> Response[str]:
     return _problem(HTTPStatus.NOT_FOUND, "Nothing is here. Search with GET /search?q=a dog on a beach")
 
 
-def _problem(status: HTTPStatus, detail: str) -> Response[str]:
+def _problem(status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | None = None) -> Response[str]:
     return Response(
         status_code=status,
         content_type="application/problem+json",
+        headers=dict(headers or {}),
         body=replies.problem(status, detail, request_id=_request_id()).model_dump_json(),
     )
 

@@ -1,4 +1,4 @@
-"""The command line `pixseek`."""
+"""The command line `pixseek`. What takes long to import, a command imports when it runs."""
 
 import sys
 
@@ -6,10 +6,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from infra.cli import demo, index, search, serve, status
+from infra.cli import demo, index, search, serve, spending, status, weights
 from infra.cli.connection import NotRunningError, RefusedError
 from infra.cli.pictures import StalledError
 from infra.local.processes import StackError
+from infra.weights import WeightsError
+from shared.errors import PixseekError
 
 app = typer.Typer(
     help="Find pictures by what they show.\n\n"
@@ -25,6 +27,8 @@ app.command()(demo.demo)
 app.command()(index.index)
 app.command()(search.search)
 app.command()(status.status)
+app.command()(spending.spending)
+app.add_typer(weights.app)
 
 
 def main() -> None:
@@ -34,7 +38,7 @@ def main() -> None:
     except NotRunningError as exc:
         _complain(exc)
         sys.exit(3)
-    except (StackError, RefusedError, StalledError) as exc:
+    except (StackError, RefusedError, StalledError, WeightsError, PixseekError) as exc:
         _complain(exc)
         sys.exit(1)
 

@@ -4,19 +4,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 from postgrest import APIError
 from pydantic import TypeAdapter, ValidationError
-from supabase import Client, ClientOptions, create_client
 
 from infra.local.home import Connection, Home, bypass_proxies, default_home
 from shared.queries import SearchQuery
 from shared.replies import Problem, SearchReply
 
+if TYPE_CHECKING:
+    from supabase import Client
+
 _Rows = TypeVar("_Rows")
 _TIMEOUT_S = 30
+_WRONG_VALUE = "22"
+"""The class of Postgres' error codes for data that cannot be."""
 _VARIABLES = ("SUPABASE_URL", "SEARCH_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY")
 
 
@@ -25,7 +29,7 @@ class NotRunningError(Exception):
 
 
 class RefusedError(Exception):
-    """The search refused the question; the message says why."""
+    """What was asked for is refused; the message says why."""
 
 
 class Project:
@@ -47,20 +51,28 @@ class Project:
         return cls(connection)
 
     @cached_property
-    def client(self) -> Client:
+    def client(self) -> "Client":
         """The supabase client."""
+        from supabase import ClientOptions, create_client
+
         options = ClientOptions(postgrest_client_timeout=_TIMEOUT_S, storage_client_timeout=_TIMEOUT_S)
         return create_client(self.connection.supabase_url, self.connection.service_role_key, options)
 
     def rows(self, form: TypeAdapter[_Rows], function: str, **arguments: object) -> _Rows:
-        """Call a function of the database API. Raises `NotRunningError`."""
+        """Call a function of the database API. Raises `NotRunningError`, `RefusedError` for wrong values."""
         try:
             with answering(self.connection.supabase_url):
                 return form.validate_python(self.client.rpc(function, arguments).execute().data)
         except APIError as exc:
+            if (exc.code or "").startswith(_WRONG_VALUE):
+                raise RefusedError(f"{exc.message}. {exc.hint or ''}".strip()) from exc
             raise NotRunningError(
                 f"{self.connection.supabase_url} refuses {function}: {exc.message}"
             ) from exc
+
+    def act(self, function: str, **arguments: object) -> None:
+        """Call a function of the database API that answers nothing. Raises as `rows` does."""
+        self.rows(TypeAdapter(object), function, **arguments)
 
     def search(self, text: str, limit: int) -> SearchReply:
         """Ask the search function. Raises `NotRunningError`, `RefusedError`."""

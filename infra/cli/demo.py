@@ -16,7 +16,6 @@ from infra.cli.connection import Project, RefusedError
 from infra.cli.contact_sheet import write_contact_sheet
 from infra.cli.terminal import print_failures, progress_bars, results_table, searches_table
 from infra.local.home import ROOT, default_home
-from infra.local.stack import Stack
 from shared.replies import SearchReply
 
 SEARCHES = (
@@ -50,6 +49,8 @@ def demo(photos: Photos = None) -> None:
     Real photographs that come with installed packages, and, where apt is at hand, Debian's. What you see is
     also in build/demo.html. With --photos (or PHOTOS=…) it takes your own and asks you what to search for.
     """
+    from infra.local.stack import Stack
+
     console = Console()
     found = _sample_photographs(console) if photos is None else pictures.find([photos])
     if not found:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
-from storage3.exceptions import StorageApiError
 
 from infra.cli.connection import Project, RefusedError, answering
 from shared.images import FORMATS, MAX_BYTES
@@ -142,6 +141,8 @@ def _settled(
 
 def _upload(project: Project, bucket: str, picture: LocalPicture) -> str | None:
     """The reason when it does not get into the bucket, else None."""
+    from storage3.exceptions import StorageApiError
+
     content_type = FORMATS.get(picture.path.suffix[1:].upper(), "image/jpeg")
     try:
         if picture.path.stat().st_size > MAX_BYTES:
@@ -157,6 +158,8 @@ def _upload(project: Project, bucket: str, picture: LocalPicture) -> str | None:
 
 
 def _make_bucket(project: Project, bucket: str) -> None:
+    from storage3.exceptions import StorageApiError
+
     try:
         project.client.storage.create_bucket(bucket)
     except StorageApiError as exc:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from infra.cli.connection import Project
 from infra.cli.terminal import results_table
@@ -26,3 +27,5 @@ def search(text: Text, limit: Limit = 10, as_json: AsJson = False) -> None:
         Console().print(results_table(reply))
     else:
         Console().print("nothing here shows that")
+    for warning in reply.warnings:
+        Console(stderr=True).print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)

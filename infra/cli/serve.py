@@ -8,7 +8,6 @@ from types import FrameType
 from rich.console import Console
 
 from infra.local.home import Connection
-from infra.local.stack import Stack
 
 _CHECK_S = 0.5
 
@@ -18,6 +17,8 @@ def serve() -> None:
 
     PIXSEEK_PORT chooses another port than 54321, PIXSEEK_HOME another folder for the data.
     """
+    from infra.local.stack import Stack
+
     console = Console()
     signal.signal(signal.SIGTERM, _interrupt)
     with suppress(KeyboardInterrupt), console.status("starting") as starting, Stack() as stack:

@@ -28,6 +28,14 @@ class _Model(_Row):
     vectors: int
 
 
+class _Spent(_Row):
+    lane: str
+    made: int
+    saved: int
+    calls_per_day: int | None
+    calls_per_s: float | None
+
+
 class _Failure(_Row):
     bucket: str
     image: str
@@ -52,8 +60,21 @@ def status() -> None:
             f"{model.dimensions}, floor {model.similarity_floor}",
             highlight=False,
         )
+    print_spending(console, project)
     if failures:
         table = Table("picture", "why it cannot be searched", title="failed", title_justify="left")
         for failure in failures:
             table.add_row(escape(f"{failure.bucket}/{failure.image}"), escape(failure.reason))
         console.print(table)
+
+
+def print_spending(console: Console, project: Project) -> None:
+    """Today's calls to the model by lane, and what reuse saved. Raises `NotRunningError`."""
+    for spent in project.rows(TypeAdapter(list[_Spent]), "spending_v1"):
+        why = {"search": "remembered text", "indexing": "bytes that have a vector"}[spent.lane]
+        of_budget = "" if spent.calls_per_day is None else f" of {spent.calls_per_day}"
+        rate = "no limit" if spent.calls_per_s is None else f"{spent.calls_per_s:g} a second at most"
+        console.print(
+            f"calls     {spent.lane}: {spent.made}{of_budget} today, {spent.saved} saved ({why}); {rate}",
+            highlight=False,
+        )

@@ -17,7 +17,10 @@ from infra.local.home import ROOT, Connection, Home, Keys, Ports, bypass_proxies
 from infra.local.migrations import migrate
 from infra.local.postgres import Postgres
 from infra.local.processes import Servers, StackError
-from shared.embedding.offline import MODEL
+from shared.errors import SettingsError
+from shared.permits import Unlimited
+from shared.settings import Settings, parse_settings
+from shared.wiring import build_embedder
 
 DEFAULT_PORT = 54321
 _LAST_PORT = 65_535 - 11  # the functions listen above it
@@ -27,8 +30,21 @@ _READY_S = 60.0
 class Stack:
     """A running embedded stack, as a context manager. Raises `StackError` with what to do."""
 
-    def __init__(self, home: Path | None = None, base_port: int | None = None) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        base_port: int | None = None,
+        *,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        """What `environment` says of embedders goes to the functions."""
         bypass_proxies()
+        self._embedding = {
+            # The functions run in another folder.
+            name: str(Path(value).expanduser().absolute()) if value and name.endswith("_DIR") else value
+            for name, value in environment.items()
+            if _is_of_embedding(name)
+        }
         self._home = Home(home or default_home())
         self._ports = Ports.from_base(base_port or _port_of_environment())
         self._servers = Servers(self._home.path, self._home.logs)
@@ -73,19 +89,24 @@ class Stack:
         self._start_gateway(keys)
         closing.callback(self._home.withdraw)
         self.connection = self._home.announce(self._ports)
-        self._register_model()
-        self._start_functions(keys)
+        environment = self._function_environment(keys)
+        try:
+            self._register_model(parse_settings(environment))
+        except SettingsError as exc:
+            raise StackError(str(exc)) from exc
+        self._start_functions(keys, environment)
 
-    def _register_model(self) -> None:
-        model = {
-            "model_name": MODEL.name,
-            "model_dimensions": MODEL.dimensions,
-            "model_similarity_floor": MODEL.similarity_floor,
-            "model_languages": list(MODEL.languages),
+    def _register_model(self, settings: Settings) -> None:
+        model = build_embedder(settings, Unlimited()).model
+        arguments = {
+            "model_name": model.name,
+            "model_dimensions": model.dimensions,
+            "model_similarity_floor": model.similarity_floor,
+            "model_languages": list(model.languages),
         }
         client = create_client(self.connection.supabase_url, self.connection.service_role_key)
         try:
-            client.rpc("create_model_v1", model).execute()
+            client.rpc("create_model_v1", arguments).execute()
         except (APIError, httpx.HTTPError) as exc:
             raise StackError(f"the model cannot be registered: {exc}") from exc
 
@@ -115,14 +136,19 @@ class Stack:
         )
         self._wait_until_answers(f"http://127.0.0.1:{self._ports.gateway}/health")
 
-    def _start_functions(self, keys: Keys) -> None:
-        environment = {
+    def _function_environment(self, keys: Keys) -> dict[str, str]:
+        return {
+            # A server inherits what this process has; an empty variable counts as absent.
+            **{name: "" for name in os.environ if _is_of_embedding(name)},
+            "EMBEDDER": "offline",
+            **self._embedding,
             "SUPABASE_URL": self.connection.supabase_url,
             "SUPABASE_ANON_KEY": keys.anon_key,
             "SUPABASE_SERVICE_ROLE_KEY": keys.service_role_key,
             "WEBHOOK_SECRET": keys.webhook_secret,
-            "EMBEDDER": "offline",
         }
+
+    def _start_functions(self, keys: Keys, environment: Mapping[str, str]) -> None:
         for name, target, port in (
             ("search_images", "search_images", self._ports.search),
             ("index_image", "index_supabase_webhook", self._ports.index),
@@ -149,6 +175,10 @@ class Stack:
             else:
                 return
         raise StackError(f"{url} did not answer within {_READY_S:.0f} s; the logs are in {self._home.logs}")
+
+
+def _is_of_embedding(name: str) -> bool:
+    return name in {"EMBEDDER", "FUNCTION_TIMEOUT_S"} or name.startswith(("CLIP_", "ROBOFLOW_"))
 
 
 def _port_of_environment() -> int:

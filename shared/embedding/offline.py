@@ -1,12 +1,12 @@
 """The embedder that needs no key and no download: what `make demo` and the tests search with."""
 
-import os
-import threading
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from shared.embedding.lite0 import SIZE_PX, Lite0
+from shared.embedding.local import Once, cores, runs
 from shared.embedding.use3 import LANGUAGES, Use3
 from shared.images import Picture
 from shared.models import EmbeddingModel, Vector
@@ -22,10 +22,9 @@ LABEL_VECTORS: Final = Path(__file__).with_name("label_vectors.npy")
 
 _VIEWS: Final = 2
 _PICTURES_A_RUN: Final = 8
+_TEXTS_A_RUN: Final = 256
 _LIKELIEST: Final = 10
 _TEMPERATURE: Final = 2.0
-
-_Loaded = TypeVar("_Loaded")
 
 
 class OfflineEmbedder:
@@ -38,34 +37,35 @@ class OfflineEmbedder:
 
     def __init__(self, *, threads: int | None = None) -> None:
         """Loads nothing yet. `threads` compute one call; by default as many as this process has cores."""
-        count = threads or _cores()
-        self._labels = _Once(_load_labels)
-        self._lite0 = _Once(lambda: Lite0(count))
-        self._use3 = _Once(lambda: Use3(count))
+        count = threads or cores()
+        self._labels = Once(_load_labels)
+        self._lite0 = Once(lambda: Lite0(count))
+        self._use3 = Once(lambda: Use3(count))
 
     @property
     def model(self) -> EmbeddingModel:
         """512 dimensions, 16 languages; below a similarity of 0.30 nothing matches."""
         return MODEL
 
-    def embed_texts(self, texts: Sequence[str]) -> list[Vector]:
+    def embed_texts(self, texts: Sequence[str], *, deadline: float = math.inf) -> list[Vector]:
         """One unit vector of 512 floats a text, in order; the text is taken as written.
 
         Raises `InputError` for broken Unicode, `SettingsError` when the weights are missing or not the
         expected ones.
         """
-        if not texts:
-            return []
-        return _unit(self._use3.get().encode(texts) - self._labels.get().mean(axis=0))
+        vectors: list[Vector] = []
+        for run in runs(texts, _TEXTS_A_RUN, deadline):
+            vectors += _unit(self._use3.get().encode(run) - self._labels.get().mean(axis=0))
+        return vectors
 
-    def embed_pictures(self, pictures: Sequence[Picture]) -> list[Vector]:
+    def embed_pictures(self, pictures: Sequence[Picture], *, deadline: float = math.inf) -> list[Vector]:
         """One unit vector of 512 floats a picture, in order.
 
         Raises `SettingsError` when the weights are missing or not the expected ones.
         """
         vectors: list[Vector] = []
-        for start in range(0, len(pictures), _PICTURES_A_RUN):
-            vectors += self._embed_run(pictures[start : start + _PICTURES_A_RUN])
+        for run in runs(pictures, _PICTURES_A_RUN, deadline):
+            vectors += self._embed_run(run)
         return vectors
 
     def _embed_run(self, pictures: Sequence[Picture]) -> list[Vector]:
@@ -81,27 +81,6 @@ class OfflineEmbedder:
         labels = self._labels.get()
         by_view = weights @ (labels - labels.mean(axis=0))
         return _unit(by_view.reshape(len(pictures), _VIEWS, -1).mean(axis=1))
-
-
-def _cores() -> int:
-    """Those that this process may use; macOS does not tell, and has all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Once(Generic[_Loaded]):
-    """Something that is slow to load: loaded on first use, once, whatever threads ask for it."""
-
-    def __init__(self, load: Callable[[], _Loaded]) -> None:
-        self._load = load
-        self._loading = threading.Lock()
-        self._loaded: _Loaded | None = None
-
-    def get(self) -> _Loaded:
-        if self._loaded is None:
-            with self._loading:
-                if self._loaded is None:
-                    self._loaded = self._load()
-        return self._loaded
 
 
 def _load_labels() -> "NDArray[np.float32]":

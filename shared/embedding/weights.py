@@ -11,7 +11,10 @@ def package_file(package: str, name: str) -> Path:
     """Where an installed package keeps a file. Raises `SettingsError` when the package is missing."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise SettingsError(f"the offline embedder needs the package {package}: install pixseek[local]")
+        raise SettingsError(
+            f"the embedder needs the package {package}, which is not installed: install pixseek with the "
+            "embedder's extra (local, clip or roboflow)"
+        )
     return Path(spec.submodule_search_locations[0]) / name
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,21 +21,10 @@ from infra.cli.connection import Project
 from infra.local.home import Home, Keys
 from infra.local.stack import Stack
 from shared.database import Database
+from shared.models import Lane
+from tests.ports import free_base_port
 
 _SETTLE_S = 30.0
-
-
-def free_base_port() -> int:
-    """A port that is free together with the two that the functions take."""
-    with socket.socket() as gateway, socket.socket() as search, socket.socket() as index:
-        gateway.bind(("127.0.0.1", 0))
-        base: int = gateway.getsockname()[1]
-        try:
-            search.bind(("127.0.0.1", base + 10))
-            index.bind(("127.0.0.1", base + 11))
-        except OSError:
-            return free_base_port()
-        return base
 
 
 def picture_bytes(colour: tuple[int, int, int], size: tuple[int, int] = (64, 64)) -> bytes:
@@ -76,6 +64,7 @@ def database(project: Project) -> Database:
         service_key=connection.service_role_key,
         anon_key=connection.anon_key,
         timeout_s=10,
+        lane=Lane.INDEXING,
     )
 
 

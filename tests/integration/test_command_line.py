@@ -14,8 +14,8 @@ from infra import photographs
 from infra.cli.connection import Project
 from infra.local.home import ROOT
 from tests.command_line import CommandLine, processes_of
-from tests.integration.conftest import free_base_port
 from tests.integration.test_restarts import Served
+from tests.ports import free_base_port
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -123,7 +123,7 @@ class TestSearch:
 
         assert done.returncode == 0
         reply = json.loads(done.stdout)
-        assert set(reply) == {"results", "model", "took_ms"}
+        assert set(reply) == {"results", "model", "warnings", "took_ms"}
         [result] = reply["results"]
         assert result["image"] == _GOOD[0]
         assert httpx.get(result["url"]).content == (folder / "chelsea.png").read_bytes()
@@ -174,6 +174,66 @@ class TestStatus:
         done = pixseek.run("status")
 
         assert project.connection.service_role_key not in done.stdout + done.stderr
+
+
+class TestSpending:
+    @pytest.fixture
+    def limits(self, project: Project) -> Iterator[None]:
+        """As they were, afterwards."""
+        yield
+        limits = {"calls_per_s": 20, "search_calls_per_day": None, "indexing_calls_per_day": None}
+        project.client.rpc("limit_spending_v1", {"limits": limits}).execute()
+
+    def test_is_shown_by_lane(self, pixseek: CommandLine) -> None:
+        done = pixseek.run("spending")
+
+        assert done.returncode == 0
+        assert re.fullmatch(
+            r"calls     search: \d+ today, \d+ saved \(remembered text\); 20 a second at most\n"
+            r"calls     indexing: \d+ today, \d+ saved \(bytes that have a vector\); 20 a second at most\n",
+            done.stdout,
+        )
+
+    def test_counts_a_text_that_was_remembered(self, pixseek: CommandLine, project: Project) -> None:
+        project.search("a cat that nobody asked for before", 1)
+        saved = _saved(pixseek.run("spending").stdout)
+
+        project.search("a cat that nobody asked for before", 1)
+
+        assert _saved(pixseek.run("spending").stdout) == saved + 1
+
+    @pytest.mark.usefixtures("limits")
+    def test_can_be_limited_a_second_and_a_day(self, pixseek: CommandLine) -> None:
+        limited = pixseek.run("spending", "--rate", "2.5", "--indexing-budget", "50000")
+        lifted = pixseek.run("spending", "--rate", "none")
+
+        assert limited.returncode == lifted.returncode == 0
+        assert re.search(r"search: \d+ today, .*; 2\.5 a second at most", limited.stdout)
+        assert re.search(r"indexing: \d+ of 50000 today, .*; 2\.5 a second at most", limited.stdout)
+        assert re.search(r"indexing: \d+ of 50000 today, .*; no limit", lifted.stdout)
+
+    @pytest.mark.parametrize(
+        ("limit", "reason"),
+        [
+            ("--rate=many", "many is no number of calls: give a number, or none"),
+            ("--search-budget=nan", "nan is no number of calls: give a number, or none"),
+            ("--rate=0", "calls_per_s from 0.01 to 10000"),
+            ("--indexing-budget=1.5", "indexing_calls_per_day whole numbers from 0"),
+        ],
+    )
+    def test_has_no_limit_that_makes_no_sense(self, limit: str, reason: str, pixseek: CommandLine) -> None:
+        done = pixseek.run("spending", limit)
+
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert reason in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
+
+
+def _saved(shown: str) -> int:
+    found = re.search(r"search: .* (\d+) saved", shown)
+    assert found
+    return int(found[1])
 
 
 class TestWhereNothingRuns:

@@ -9,7 +9,7 @@ from infra.cli.connection import Project
 from shared.database import Database
 from shared.embedding.offline import MODEL
 from shared.errors import AccessDenied, InputError, SettingsError, Unavailable
-from shared.models import Change, ImageRecord, ObjectEvent, ObjectRef, Standing, StoredObject
+from shared.models import Change, ImageRecord, Lane, ObjectEvent, ObjectRef, Standing, StoredObject
 
 _VECTOR = [1.0] + [0.0] * 511
 
@@ -150,7 +150,11 @@ def test_an_unknown_model_is_a_fault_of_the_deployment(database: Database, ref: 
 def test_a_wrong_service_key_is_a_fault_of_the_deployment(project: Project, ref: ObjectRef) -> None:
     connection = project.connection
     database = Database(
-        connection.supabase_url, service_key="wrong", anon_key=connection.anon_key, timeout_s=10
+        connection.supabase_url,
+        service_key="wrong",
+        anon_key=connection.anon_key,
+        timeout_s=10,
+        lane=Lane.INDEXING,
     )
 
     with pytest.raises(SettingsError, match="SUPABASE_SERVICE_ROLE_KEY"):
@@ -163,7 +167,7 @@ def test_a_wrong_token_of_a_caller_is_denied(database: Database) -> None:
 
 
 def test_a_database_that_is_down_is_worth_a_retry() -> None:
-    database = Database("http://127.0.0.1:9", service_key="s", anon_key="a", timeout_s=1)
+    database = Database("http://127.0.0.1:9", service_key="s", anon_key="a", timeout_s=1, lane=Lane.INDEXING)
 
     with pytest.raises(Unavailable):
         database.stored_object(ObjectRef("b", "n"))

@@ -15,7 +15,7 @@ from shared import indexing
 from shared.database import Database
 from shared.embedding.offline import MODEL, OfflineEmbedder
 from shared.errors import AccessDenied, PixseekError, Unavailable
-from shared.models import Change, ObjectEvent, ObjectRef
+from shared.models import Change, Lane, ObjectEvent, ObjectRef
 from shared.storage.supabase import SupabaseStorage
 from tests.integration.conftest import picture_bytes
 
@@ -55,7 +55,7 @@ def _answering(status: int, body: object) -> Iterator[str]:
 )
 def test_an_outage_is_told_from_a_wrong_key(status: int, body: object, error: type[PixseekError]) -> None:
     with _answering(status, body) as url:
-        database = Database(url, service_key="service", anon_key="anon", timeout_s=5)
+        database = Database(url, service_key="service", anon_key="anon", timeout_s=5, lane=Lane.SEARCH)
 
         with pytest.raises(error):
             database.nearest([1.0] * 512, model=MODEL.name, limit=1, caller_token="token")

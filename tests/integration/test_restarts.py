@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,8 @@ from infra.cli import pictures
 from infra.cli.connection import Project
 from infra.local.home import Home
 from infra.local.processes import Servers
-from tests.integration.conftest import free_base_port, picture_bytes, rows
+from tests.integration.conftest import picture_bytes, rows
+from tests.ports import free_base_port
 
 # Longer than the lease of a worker that died, and the wait between two deliveries.
 _PATIENCE_S = 120.0
@@ -35,7 +37,11 @@ class Served:
         }
         self.process: subprocess.Popen[str]
 
+    def is_running(self) -> bool:
+        return hasattr(self, "process") and self.process.poll() is None
+
     def start(self) -> Project:
+        """Until it says that it is up."""
         self.process = subprocess.Popen(
             _SERVE,
             env=self.environment,
@@ -64,6 +70,11 @@ class Served:
         postmaster = int((self.home.pgdata / "postmaster.pid").read_text().split()[0])
         return {**family, "postgres": psutil.Process(postmaster), "serve": psutil.Process(self.process.pid)}
 
+    def everyone(self) -> set[psutil.Process]:
+        """The family with all that it started."""
+        parents = self.family().values()
+        return {process for parent in parents for process in (parent, *parent.children(recursive=True))}
+
     def servers(self) -> list[psutil.Process]:
         """All server processes of the stack, with those that they forked."""
         return Servers(self.home.path, self.home.logs).running()
@@ -77,33 +88,48 @@ class Served:
         self.finish()
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    served = Served(tmp_path / "home")
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One for all tests: each leaves the stack as the next one finds it."""
+    served = Served(tmp_path_factory.mktemp("restarts") / "home")
     yield served
-    if served.process.poll() is None:
+    if served.is_running():
         served.stop()
 
 
-def _drawn(numbers: range, folder: Path) -> list[pictures.LocalPicture]:
-    folder.mkdir(exist_ok=True)
-    for number in numbers:
-        (folder / f"{number}.png").write_bytes(picture_bytes((number, 0, 255 - number)))
+@pytest.fixture
+def served(home: Served) -> Served:
+    """Running."""
+    if not home.is_running():
+        home.start()
+    return home
+
+
+def _project(served: Served) -> Project:
+    connection = served.home.connection()
+    assert connection is not None
+    return Project(connection)
+
+
+def _drawn(count: int, folder: Path) -> list[pictures.LocalPicture]:
+    """In a folder of that name; no two of them, nor of two folders, are alike."""
+    folder.mkdir()
+    for number in range(count):
+        shades = sha256(f"{folder.name} {number}".encode()).digest()
+        (folder / f"{number}.png").write_bytes(picture_bytes((shades[0], shades[1], shades[2])))
     return pictures.find([folder])
 
 
 @pytest.mark.parametrize("victim", ["gateway", "search_images", "index_image", "postgres", "serve"])
 def test_a_killed_process_costs_nothing_but_a_restart(victim: str, served: Served, tmp_path: Path) -> None:
-    project = served.start()
-    first = _drawn(range(5), tmp_path / "a")
+    project = _project(served)
+    first = _drawn(5, tmp_path / victim)
+    [last] = _drawn(1, tmp_path / f"last-{victim}")
     pictures.upload_and_wait(project, "photos", first, lambda _: None)
-    project.client.storage.from_("photos").upload("unindexed.png", picture_bytes((200, 200, 0)))
-    family = served.family()
-    everyone = [
-        process for parent in family.values() for process in (parent, *parent.children(recursive=True))
-    ]
+    project.client.storage.from_("photos").upload(last.name, last.path.read_bytes())
+    everyone = served.everyone()
 
-    family[victim].kill()
+    served.family()[victim].kill()
     output = served.finish()
 
     project = served.start()
@@ -112,14 +138,14 @@ def test_a_killed_process_costs_nothing_but_a_restart(victim: str, served: Serve
     assert [row["state"] for row in states] == ["indexed"] * 5
     failures = pictures.upload_and_wait(project, "photos", first, lambda _: None)
     assert failures == {}
-    _wait_until_indexed(project, "unindexed.png")
-    served.stop()
-    assert _alive(everyone) == []
+    _wait_until_indexed(project, last.name)
+    # The Postgres that outlived its `serve` is the new one's.
+    assert _alive(everyone) <= served.everyone()
     assert ("error:" in output) == (victim != "serve")
 
 
-def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if process.is_running() and process.status() != "zombie"]
+def _alive(processes: set[psutil.Process]) -> set[psutil.Process]:
+    return {process for process in processes if process.is_running() and process.status() != "zombie"}
 
 
 def _wait_until_indexed(project: Project, name: str) -> None:
@@ -135,26 +161,20 @@ def _state(project: Project, name: str) -> str | None:
 
 
 def test_ctrl_c_stops_everything_and_the_data_survives(served: Served, tmp_path: Path) -> None:
-    project = served.start()
-    found = _drawn(range(2), tmp_path / "a")
+    project = _project(served)
+    found = _drawn(2, tmp_path / "kept")
     pictures.upload_and_wait(project, "photos", found, lambda _: None)
-    everyone = [
-        process
-        for parent in served.family().values()
-        for process in (parent, *parent.children(recursive=True))
-    ]
+    everyone = served.everyone()
 
     served.stop()
 
     assert served.process.returncode == 0
-    assert _alive(everyone) == []
+    assert not _alive(everyone)
     project = served.start()
     assert project.client.storage.from_("photos").download(found[0].name) == found[0].path.read_bytes()
 
 
 def test_a_second_stack_in_the_same_folder_is_refused(served: Served) -> None:
-    served.start()
-
     second = subprocess.run(_SERVE, env=served.environment, capture_output=True, text=True, check=False)
 
     assert second.returncode == 1
@@ -162,7 +182,6 @@ def test_a_second_stack_in_the_same_folder_is_refused(served: Served) -> None:
 
 
 def test_a_port_that_is_taken_is_named(served: Served, tmp_path: Path) -> None:
-    served.start()
     environment = {**served.environment, "PIXSEEK_HOME": str(tmp_path / "other")}
 
     second = subprocess.run(_SERVE, env=environment, capture_output=True, text=True, check=False)

@@ -44,7 +44,7 @@ def test_a_reply_tells_what_was_found_by_which_model(packaged: dict[str, Path], 
 
     assert answer.status_code == 200
     reply = answer.json()
-    assert set(reply) == {"results", "model", "took_ms"}
+    assert set(reply) == {"results", "model", "warnings", "took_ms"}
     assert reply["model"] == "pixseek/lite0-use3-conse-v1"
     assert set(reply["results"][0]) == {"id", "image", "similarity", "url"}
     assert {"embed", "search", "links"} == {

@@ -15,7 +15,7 @@ from infra.cli.connection import Project
 from infra.debian import NotAtHandError
 from infra.local.stack import Stack
 from infra.photographs import Photograph
-from tests.integration.conftest import free_base_port
+from tests.ports import free_base_port
 
 _Found = TypeVar("_Found")
 

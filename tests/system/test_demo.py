@@ -13,7 +13,7 @@ from infra.local.home import ROOT
 from infra.photographs import Photograph
 from shared import images
 from tests.command_line import CommandLine, processes_of
-from tests.integration.conftest import free_base_port
+from tests.ports import free_base_port
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 import pytest
@@ -6,13 +7,14 @@ from shared.errors import (
     AccessDenied,
     InputError,
     ObjectGone,
+    OverBudget,
     PictureError,
     PixseekError,
     SettingsError,
     Unavailable,
 )
 from shared.models import Hit, ObjectRef
-from shared.replies import problem, search_reply, status_of
+from shared.replies import problem, retry_after, search_reply, status_of
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,24 @@ def test_every_error_has_its_status(error: PixseekError, status: HTTPStatus) -> 
     assert status_of(error) == status
 
 
+def test_a_spent_budget_says_when_to_come_again() -> None:
+    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+
+    header = retry_after(OverBudget(in_an_hour))
+
+    assert status_of(OverBudget(in_an_hour)) == HTTPStatus.SERVICE_UNAVAILABLE
+    assert int(header["Retry-After"]) == pytest.approx(3600, abs=60)
+
+
+def test_a_budget_that_is_free_again_already_is_worth_a_second_of_waiting() -> None:
+    assert retry_after(OverBudget(datetime.now(UTC) - timedelta(hours=1))) == {"Retry-After": "1"}
+
+
+@pytest.mark.parametrize("error", [OverBudget(), Unavailable("x"), InputError("x")])
+def test_an_error_that_does_not_know_when_it_passes_says_nothing_of_it(error: PixseekError) -> None:
+    assert retry_after(error) == {}
+
+
 def test_a_server_error_tells_the_request_id_and_no_detail() -> None:
     reply = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the password is hunter2", request_id="r1")
 
@@ -40,7 +60,7 @@ def test_a_server_error_tells_the_request_id_and_no_detail() -> None:
 def test_a_reply_pairs_hits_with_their_links() -> None:
     hits = [Hit(1, ObjectRef("photos", "a.jpg"), 0.5), Hit(2, ObjectRef("photos", "b.jpg"), 0.25)]
 
-    reply = search_reply(hits, ["https://a", None], model="m", took_ms=1.23)
+    reply = search_reply(hits, ["https://a", None], model="m", warnings=[], took_ms=1.23)
 
     assert reply.model_dump() == {
         "results": [
@@ -48,5 +68,6 @@ def test_a_reply_pairs_hits_with_their_links() -> None:
             {"id": 2, "image": "b.jpg", "similarity": 0.25, "url": None},
         ],
         "model": "m",
+        "warnings": [],
         "took_ms": 1.2,
     }

@@ -1,7 +1,11 @@
+import math
+import time
+from pathlib import Path
+
 import pytest
 
 from shared.errors import SettingsError
-from shared.settings import parse_settings
+from shared.settings import parse_embedding_settings, parse_settings
 
 _GOOD = {
     "SUPABASE_URL": "https://abc.supabase.co",
@@ -49,3 +53,38 @@ def test_secrets_are_hidden_when_settings_are_printed() -> None:
 
     assert "service" not in repr(settings).replace("supabase_service_role_key", "")
     assert "w" * 32 not in repr(settings)
+
+
+@pytest.mark.parametrize("host", ["infer.roboflow.com", "serverless.roboflow.com", "Infer.Roboflow.COM"])
+def test_roboflows_own_hosts_are_asked_over_https_only(host: str) -> None:
+    with pytest.raises(SettingsError, match="ROBOFLOW_API_URL must begin with https:"):
+        parse_embedding_settings(
+            {"EMBEDDER": "roboflow", "ROBOFLOW_API_KEY": "rf_x", "ROBOFLOW_API_URL": f"http://{host}"}
+        )
+
+
+def test_roboflows_own_hosts_need_a_key_and_ones_own_server_does_not() -> None:
+    own = parse_embedding_settings({"EMBEDDER": "roboflow", "ROBOFLOW_API_URL": "http://localhost:9001"})
+
+    assert own.roboflow_api_key is None
+    with pytest.raises(SettingsError, match="ROBOFLOW_API_KEY is missing"):
+        parse_embedding_settings({"EMBEDDER": "roboflow"})
+
+
+@pytest.mark.parametrize(("timeout_s", "for_the_model_s"), [(4, 3), (10, 9), (60, 54)])
+def test_a_deadline_leaves_time_for_the_database_and_the_reply(
+    timeout_s: int, for_the_model_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+
+    deadline = parse_settings({**_GOOD, "FUNCTION_TIMEOUT_S": str(timeout_s)}).deadline()
+
+    assert math.isclose(deadline, 1000 + for_the_model_s)
+
+
+def test_a_folder_may_begin_with_ones_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+
+    settings = parse_embedding_settings({"CLIP_MODEL_DIR": "~/weights"})
+
+    assert settings.clip_model_dir == Path("/home/somebody/weights")

@@ -22,7 +22,7 @@ def test_a_file_is_found_in_its_package_without_an_import() -> None:
 
 @pytest.mark.parametrize("package", ["no_such_package", "pickle"], ids=["absent", "a plain module"])
 def test_an_absent_package_is_named_with_what_to_install(package: str) -> None:
-    with pytest.raises(SettingsError, match=rf"needs the package {package}: install pixseek\[local\]"):
+    with pytest.raises(SettingsError, match=rf"needs the package {package}, which is not installed"):
         package_file(package, "weights.npz")
 
 

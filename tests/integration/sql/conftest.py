@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ DIMENSIONS = 384
 
 Row: TypeAlias = dict[str, Any]
 Session: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+_Given = TypeVar("_Given")
 _Result = TypeVar("_Result")
 
 
@@ -138,14 +140,14 @@ def item(name: str, key: str = "1", *, content: str | None = None, **more: objec
     return {"bucket": "photos", "name": name, "ordering_key": key, "content_hash": digest, **more}
 
 
+def as_recorded(image: Row) -> Row:
+    """Which image, and which bytes of it, for `release_images_v1`."""
+    return {key: image[key] for key in ("bucket", "name", "content_hash")}
+
+
 def result(image: Row, embedding: str) -> Row:
     """The vector of a recorded image, for `store_vectors_v1`."""
-    return {
-        "bucket": image["bucket"],
-        "name": image["name"],
-        "content_hash": image["content_hash"],
-        "embedding": json.loads(embedding),
-    }
+    return {**as_recorded(image), "embedding": json.loads(embedding)}
 
 
 def index(service: Session, image: Row, embedding: str, model: str | None = None) -> int:
@@ -175,6 +177,18 @@ def beside(database: Database, session: Session, act: Callable[[], _Result]) -> 
         while not called.done() and observer.execute(blockers, (pid,)).fetchone() == ([],):
             time.sleep(0.002)
         yield called
+
+
+def at_once(act: Callable[[_Given], _Result], given: list[_Given]) -> list[_Result]:
+    """Calls that start together, one for each of what is given."""
+    barrier = Barrier(len(given))
+
+    def start(one: _Given) -> _Result:
+        barrier.wait()
+        return act(one)
+
+    with ThreadPoolExecutor(len(given)) as pool:
+        return list(pool.map(start, given))
 
 
 def sha256(content: str) -> str:

@@ -14,6 +14,7 @@ from tests.integration.sql.conftest import (
     Database,
     Row,
     Session,
+    as_recorded,
     call,
     error,
     index,
@@ -40,6 +41,9 @@ select
   (select array_agg(t::text order by t::text) from pixseek.leases t),
   (select array_agg(t::text order by t::text) from pixseek.queries t),
   (select array_agg(t::text order by t::text) from pixseek.guide t),
+  (select array_agg(t::text order by t::text) from pixseek.spending_limits t),
+  (select array_agg(t::text order by t::text) from pixseek.permits t),
+  (select array_agg(t::text order by t::text) from pixseek.calls t),
   (select count(*) from pg_class where relnamespace = 'pixseek'::regnamespace)
 """
 
@@ -111,6 +115,16 @@ def prepared(server: Postgres) -> Iterator[_Prepared]:
         ("put_bucket_v1", {"bucket_name": None}, "22023"),
         ("record_images_v1", {"images": None}, "22023"),
         ("record_images_v1", {"images": [item("a.jpg")], "lease_s": None}, "22023"),
+        ("record_images_v2", {"images": None}, "22023"),
+        ("record_images_v2", {"images": [item("a.jpg")], "lease_s": None}, "22023"),
+        ("release_images_v1", {"images": None}, "22023"),
+        ("take_permits_v1", {"lane": None, "permit_count": 1, "max_wait_s": 1}, "22023"),
+        ("take_permits_v1", {"lane": "search", "permit_count": None, "max_wait_s": 1}, "22023"),
+        ("take_permits_v1", {"lane": "search", "permit_count": 1, "max_wait_s": None}, "22023"),
+        ("count_calls_v1", {"lane": None, "made": 1}, "22023"),
+        ("count_calls_v1", {"lane": "search", "made": None}, "22023"),
+        ("count_calls_v1", {"lane": "search", "saved": None}, "22023"),
+        ("limit_spending_v1", {"limits": None}, "22023"),
         ("store_vectors_v1", {"vectors": None}, "22023"),
         ("remove_images_v1", {"objects": None}, "22023"),
         ("claim_images_v1", {"n": None}, "22023"),
@@ -162,6 +176,26 @@ def test_a_bucket_of_unknown_visibility_is_private(service: Session) -> None:
         ("configure_guide_v1", {"model_name": "m"}, "22023", "m has 384"),
         ("configure_guide_v1", {"bucket_name": ""}, "22023", "bucket"),
         ("record_images_v1", {"images": [item("a.jpg")], "lease_s": 0}, "22023", "not 0"),
+        ("record_images_v2", {"images": [item("a.jpg")], "lease_s": 0}, "22023", "not 0"),
+        ("record_images_v2", {"images": [item("a.jpg")], "permit_wait_s": -1}, "22023", "not -1"),
+        ("record_images_v2", {"images": [item("a.jpg")], "permit_wait_s": 3601}, "22023", "not 3601"),
+        ("record_images_v2", {"images": [item("a.jpg")], "permit_wait_s": "NaN"}, "22023", "not NaN"),
+        ("take_permits_v1", {"lane": "admin", "permit_count": 1, "max_wait_s": 1}, "22023", "admin"),
+        ("take_permits_v1", {"lane": "search", "permit_count": 0, "max_wait_s": 1}, "22023", "0, 1"),
+        ("take_permits_v1", {"lane": "search", "permit_count": -1, "max_wait_s": 1}, "22023", "-1, 1"),
+        ("take_permits_v1", {"lane": "search", "permit_count": 501, "max_wait_s": 1}, "22023", "501, 1"),
+        (
+            "take_permits_v1",
+            {"lane": "search", "permit_count": 1, "max_wait_s": 1, "unused_count": -1},
+            "22023",
+            "fewer than none: -1",
+        ),
+        ("take_permits_v1", {"lane": "search", "permit_count": 1, "max_wait_s": -1}, "22023", "1, -1"),
+        ("take_permits_v1", {"lane": "search", "permit_count": 1, "max_wait_s": 3601}, "22023", "1, 3601"),
+        ("take_permits_v1", {"lane": "search", "permit_count": 1, "max_wait_s": "NaN"}, "22023", "1, NaN"),
+        ("count_calls_v1", {"lane": "Search", "made": 1}, "22023", "Search"),
+        ("count_calls_v1", {"lane": "search", "made": -1}, "22023", "fewer than none"),
+        ("count_calls_v1", {"lane": "search", "made": 1, "saved": -1}, "22023", "fewer than none"),
         ("claim_images_v1", {"n": 0}, "22023", "not 0"),
         ("claim_images_v1", {"n": 501}, "22023", "not 501"),
         ("claim_images_v1", {"lease_s": -1}, "22023", "not -1"),
@@ -196,6 +230,8 @@ def test_a_value_out_of_range_is_refused(
         ("model_gaps_v1", {"model_name": "n", "match_count": 1}),
         ("configure_guide_v1", {"model_name": "n"}),
         ("record_images_v1", {"images": [item("a.jpg")], "model_name": "n"}),
+        ("record_images_v2", {"images": [item("a.jpg")], "model_name": "n"}),
+        ("release_images_v1", {"images": [as_recorded(_PENDING)], "model_name": "n"}),
         ("store_vectors_v1", {"vectors": [result(_PENDING, _UNIT)], "model_name": "n"}),
         ("claim_images_v1", {"model": "n"}),
         ("requeue_images_v1", {"model_name": "n"}),
@@ -211,7 +247,13 @@ def test_an_unknown_model_is_named(function: str, arguments: Row, prepared: _Pre
 
 
 # What takes many items, and the name of that argument.
-_BATCHES = [("record_images_v1", "images"), ("store_vectors_v1", "vectors"), ("remove_images_v1", "objects")]
+_BATCHES = [
+    ("record_images_v1", "images"),
+    ("record_images_v2", "images"),
+    ("release_images_v1", "images"),
+    ("store_vectors_v1", "vectors"),
+    ("remove_images_v1", "objects"),
+]
 
 
 def _crowd(size: int) -> str:
@@ -258,7 +300,7 @@ def test_500_images_in_one_call_are_taken(service: Session) -> None:
     assert [row["standing"] for row in removed] == ["deleted"] * 500
 
 
-@pytest.mark.parametrize("function", ["record_images_v1", "remove_images_v1"])
+@pytest.mark.parametrize("function", ["record_images_v1", "record_images_v2", "remove_images_v1"])
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -299,6 +341,68 @@ def test_one_wrong_image_among_good_ones_is_named_and_refuses_all(
     assert (refusal.code, refusal.is_nothing_written) == ("22023", True)
     assert "image 2 of the call" in refusal.message
     assert message in refusal.message
+    assert refusal.hint
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"bucket": None}, "a bucket"),
+        ({"name": None}, "a name"),
+        ({"content_hash": None}, "a content_hash"),
+        ({"bucket": 7}, "bucket is no string"),
+        ({"name": ["a.jpg"]}, "name is no string"),
+        ({"contenthash": "a" * 64}, "contenthash is no field"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_one_wrong_image_among_good_ones_is_named_and_none_is_released(
+    wrong: Row, message: str, prepared: _Prepared
+) -> None:
+    good = as_recorded(_PENDING)
+
+    refusal = prepared.refused_call("release_images_v1", images=[good, {**good, **wrong}])
+
+    assert (refusal.code, refusal.is_nothing_written) == ("22023", True)
+    assert "image 2 of the call" in refusal.message
+    assert message in refusal.message
+    assert refusal.hint
+
+
+@pytest.mark.parametrize(
+    ("limits", "wrong"),
+    [
+        ("[]", "the limits"),
+        ("7", "the limits"),
+        ('"calls_per_s"', "the limits"),
+        ("null", "the limits"),
+        ('{"calls": 1}', "calls"),
+        ('{"is_only_row": false}', "is_only_row"),
+        ('{"calls_per_s": 0}', "calls_per_s"),
+        ('{"calls_per_s": -1}', "calls_per_s"),
+        ('{"calls_per_s": 10001}', "calls_per_s"),
+        ('{"calls_per_s": "20"}', "calls_per_s"),
+        ('{"calls_per_s": true}', "calls_per_s"),
+        ('{"calls_per_s": [20]}', "calls_per_s"),
+        ('{"calls_per_s": {}}', "calls_per_s"),
+        ('{"search_calls_per_day": -1}', "search_calls_per_day"),
+        ('{"search_calls_per_day": 1.5}', "search_calls_per_day"),
+        ('{"search_calls_per_day": 1e300}', "search_calls_per_day"),
+        ('{"search_calls_per_day": "many"}', "search_calls_per_day"),
+        ('{"indexing_calls_per_day": -1}', "indexing_calls_per_day"),
+        ('{"indexing_calls_per_day": false}', "indexing_calls_per_day"),
+        (
+            '{"calls_per_s": 5, "search_calls_per_day": 5, "indexing_calls_per_day": -5}',
+            "indexing_calls_per_day",
+        ),
+        ('{"calls_per_s": 5, "search_calls_per_dy": 5}', "search_calls_per_dy"),
+    ],
+)
+def test_what_is_no_limit_is_named_and_refuses_all(limits: str, wrong: str, prepared: _Prepared) -> None:
+    refusal = prepared.refused_call("limit_spending_v1", limits=limits)
+
+    assert (refusal.code, refusal.is_nothing_written) == ("22023", True)
+    assert refusal.message == f"not a limit of spending: {wrong}"
     assert refusal.hint
 
 
@@ -709,6 +813,8 @@ def test_any_name_of_up_to_1024_bytes_works_from_end_to_end(name: str, decoy: st
     ("function", "arguments"),
     [
         ("record_images_v1", {"images": [item("a.jpg"), item("b.jpg", "2"), item("c.jpg")]}),
+        ("record_images_v2", {"images": [item("c.jpg"), item("b.jpg", "2")], "permit_wait_s": 5}),
+        ("release_images_v1", {"images": [as_recorded(item(name)) for name in ("a.jpg", "b.jpg")]}),
         ("remove_images_v1", {"objects": [item("a.jpg", "2"), item("b.jpg", "2"), item("c.jpg", "2")]}),
         (
             "store_vectors_v1",

@@ -2,9 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import psycopg
 import pytest
@@ -14,6 +12,7 @@ from tests.integration.sql.conftest import (
     Database,
     Row,
     Session,
+    at_once,
     beside,
     call,
     error,
@@ -29,7 +28,6 @@ _DIED = "its workers died or ran out of time"
 _TRIES = 5
 
 _Act: TypeAlias = Callable[[Session], object]
-_Given = TypeVar("_Given")
 
 
 def _record(session: Session, *images: Row, model: str | None = None) -> list[str]:
@@ -77,18 +75,6 @@ def _expire(database: Database) -> None:
 
 def _building(session: Session, name: str = "n") -> None:
     call(session, "create_model_v1", model_name=name, model_dimensions=DIMENSIONS)
-
-
-def _at_once(act: Callable[[_Given], list[str]], given: list[_Given]) -> list[list[str]]:
-    """Calls that start together, one for each of what is given."""
-    barrier = Barrier(len(given))
-
-    def start(one: _Given) -> list[str]:
-        barrier.wait()
-        return act(one)
-
-    with ThreadPoolExecutor(len(given)) as pool:
-        return list(pool.map(start, given))
 
 
 def _numbered(numbers: Iterable[int], key: str = "1") -> list[Row]:
@@ -162,7 +148,7 @@ def test_of_workers_with_the_same_new_bytes_at_once_one_embeds(
     copies = [item(f"{number}.jpg", content=f"c{attempt}") for number in range(6)]
     workers = [(database.session(), copy) for copy in copies]
 
-    standings = _at_once(lambda worker: _record(*worker), workers)
+    standings = at_once(lambda worker: _record(*worker), workers)
     _store(service, _embedded(copies[0]))
 
     assert sorted(standings) == [["pending"], *[["waiting"]] * 5]
@@ -400,7 +386,7 @@ def test_many_workers_share_the_work_and_no_image_goes_to_two(database: Database
     _building(service)
     workers = [database.session() for _ in range(8)]
 
-    shares = _at_once(_claim_all, workers)
+    shares = at_once(_claim_all, workers)
 
     claimed = sorted(name for share in shares for name in share)
     assert claimed == [image["name"] for image in images]
@@ -537,7 +523,7 @@ def _record_often(worker: Session, step: int) -> list[str]:
 def test_the_same_images_in_opposite_orders_never_deadlock(database: Database) -> None:
     workers = [(database.session(), step) for step in [1, -1, 1, -1]]
 
-    standings = _at_once(lambda worker: _record_often(*worker), workers)
+    standings = at_once(lambda worker: _record_often(*worker), workers)
 
     answered = [standing for share in standings for standing in share]
     assert len(answered) == 4 * 30 * 50
@@ -586,7 +572,7 @@ def test_whatever_is_done_at_once_ends_without_an_error(database: Database, serv
     _building(service)
     workers = [(database.session(), seed) for seed in range(6)]
 
-    faults = _at_once(lambda worker: _do_anything(*worker), workers)
+    faults = at_once(lambda worker: _do_anything(*worker), workers)
 
     assert faults == [[]] * 6
 

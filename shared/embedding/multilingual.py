@@ -1,0 +1,59 @@
+"""A model with a second text tower: sentences that the first cannot read go to one that shares its space.
+
+Reimers and Gurevych 2020, "Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation",
+arXiv 2004.09813: a tower taught to give the vectors that the first gives for the translation.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from shared.errors import SettingsError
+from shared.images import Picture
+from shared.languages import foreign_script
+from shared.models import EmbeddingModel, Vector
+from shared.ports import Embedder
+
+
+class MultilingualEmbedder:
+    """Pictures and what the first tower reads go to the first; the script of a sentence decides."""
+
+    def __init__(self, first: Embedder, tower: Embedder) -> None:
+        """`tower` gives text vectors in the first one's space; raises `SettingsError` if in another."""
+        if tower.model.name != first.model.name:
+            raise SettingsError(
+                f"CLIP_TEXT_MODEL is made for {tower.model.name}, and CLIP_MODEL is {first.model.name}"
+            )
+        self._first = first
+        self._tower = tower
+        languages = dict.fromkeys((*first.model.languages, *tower.model.languages))
+        self._model = replace(first.model, languages=tuple(languages))
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """The first one's, with the languages of both."""
+        return self._model
+
+    def embed_texts(self, texts: Sequence[str], *, deadline: float = math.inf) -> list[Vector]:
+        """One unit vector a text, in order. Raises what the towers raise."""
+        is_foreign = [foreign_script(text, self._first.model.languages) is not None for text in texts]
+        found = {
+            tower: iter(self._embed(embedder, texts, is_foreign, tower, deadline))
+            for tower, embedder in ((False, self._first), (True, self._tower))
+        }
+        return [next(found[tower]) for tower in is_foreign]
+
+    def embed_pictures(self, pictures: Sequence[Picture], *, deadline: float = math.inf) -> list[Vector]:
+        """One unit vector a picture, in order. Raises what the first raises."""
+        return self._first.embed_pictures(pictures, deadline=deadline)
+
+    def _embed(
+        self,
+        embedder: Embedder,
+        texts: Sequence[str],
+        is_foreign: Sequence[bool],
+        tower: bool,
+        deadline: float,
+    ) -> list[Vector]:
+        own = [text for text, foreign in zip(texts, is_foreign, strict=True) if foreign is tower]
+        return embedder.embed_texts(own, deadline=deadline) if own else []
