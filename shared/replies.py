@@ -92,9 +92,21 @@ def retry_after(error: PixseekError) -> dict[str, str]:
 
 
 def problem(status: HTTPStatus, detail: str, *, request_id: str) -> Problem:
-    """An error reply. From 500 on the caller gets the request id to quote, and no detail."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        detail = "The cause is in the log, under the request id."
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            detail = "Something that the search needs does not answer. Try again in a moment."
+    """An error reply."""
     return Problem(title=status.phrase, status=int(status), detail=detail, request_id=request_id)
+
+
+def problem_of(error: PixseekError, *, request_id: str) -> Problem:
+    """The reply to an error. What is not the caller's to mend has a request id to quote, and no cause."""
+    return problem(status_of(error), _detail(error), request_id=request_id)
+
+
+def _detail(error: PixseekError) -> str:
+    if isinstance(error, OverBudget):
+        until = f" before {error.frees_at:%Y-%m-%d %H:%M:%S %Z}" if error.frees_at else " soon enough"
+        return f"No call to the model is free{until}. Texts that were searched for before are still answered."
+    if isinstance(error, Unavailable):
+        return "Something that the search needs does not answer. Try again in a moment."
+    if isinstance(error, InputError):
+        return str(error)
+    return "The cause is in the log, under the request id."

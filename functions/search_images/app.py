@@ -13,7 +13,7 @@ from shared import replies, searching
 from shared.errors import AccessDenied, PixseekError
 from shared.models import Lane
 from shared.queries import SearchQuery
-from shared.replies import SearchReply
+from shared.replies import Problem, SearchReply
 from shared.settings import load_settings
 from shared.telemetry import log_failure, log_outcome
 from shared.wiring import load_adapters
@@ -67,7 +67,8 @@ def _refuse_query(error: RequestValidationError) -> Response[str]:
 @app.exception_handler(PixseekError)  # type: ignore[untyped-decorator] # by Powertools
 def _refuse(error: PixseekError) -> Response[str]:
     log_failure("search_failed", error, request_id=_request_id())
-    return _problem(replies.status_of(error), str(error), headers=replies.retry_after(error))
+    problem = replies.problem_of(error, request_id=_request_id())
+    return _answer(problem, replies.retry_after(error))
 
 
 @app.not_found
@@ -75,12 +76,16 @@ def _refuse_path(_: Exception) -> Response[str]:
     return _problem(HTTPStatus.NOT_FOUND, "Nothing is here. Search with GET /search?q=a dog on a beach")
 
 
-def _problem(status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | None = None) -> Response[str]:
+def _problem(status: HTTPStatus, detail: str) -> Response[str]:
+    return _answer(replies.problem(status, detail, request_id=_request_id()), {})
+
+
+def _answer(problem: Problem, headers: Mapping[str, str]) -> Response[str]:
     return Response(
-        status_code=status,
+        status_code=problem.status,
         content_type="application/problem+json",
-        headers=dict(headers or {}),
-        body=replies.problem(status, detail, request_id=_request_id()).model_dump_json(),
+        headers=dict(headers),
+        body=problem.model_dump_json(),
     )
 
 

@@ -25,6 +25,7 @@ from shared.wiring import build_embedder
 DEFAULT_PORT = 54321
 _LAST_PORT = 65_535 - 11  # the functions listen above it
 _READY_S = 60.0
+_NOT_COVERED = "55000"
 
 
 class Stack:
@@ -91,12 +92,13 @@ class Stack:
         self.connection = self._home.announce(self._ports)
         environment = self._function_environment(keys)
         try:
-            self._register_model(parse_settings(environment))
+            self._use_model(parse_settings(environment))
         except SettingsError as exc:
             raise StackError(str(exc)) from exc
         self._start_functions(keys, environment)
 
-    def _register_model(self, settings: Settings) -> None:
+    def _use_model(self, settings: Settings) -> None:
+        """Refused when the stack's pictures are indexed with another: every search would find nothing."""
         model = build_embedder(settings, Unlimited()).model
         arguments = {
             "model_name": model.name,
@@ -107,7 +109,16 @@ class Stack:
         client = create_client(self.connection.supabase_url, self.connection.service_role_key)
         try:
             client.rpc("create_model_v1", arguments).execute()
-        except (APIError, httpx.HTTPError) as exc:
+            client.rpc("activate_model_v1", {"model_name": model.name}).execute()
+        except APIError as exc:
+            if exc.code != _NOT_COVERED:
+                raise StackError(f"the model cannot be registered: {exc.message}") from exc
+            raise StackError(
+                f"the pictures of this stack are indexed with another model: {exc.message}. Start it with "
+                "the EMBEDDER and CLIP_MODEL of before, or give this model a stack of its own: "
+                "PIXSEEK_HOME=<folder>."
+            ) from exc
+        except httpx.HTTPError as exc:
             raise StackError(f"the model cannot be registered: {exc}") from exc
 
     def _lock(self, closing: ExitStack) -> None:

@@ -8,10 +8,13 @@ from supabase import Client
 
 from infra.cli import pictures
 from infra.cli.connection import Project
+from infra.local.processes import StackError
 from infra.local.stack import Stack
 from tests.clip_models import COLOURS, write_colour_clip, write_multilingual_tower
 from tests.integration.conftest import picture_bytes, rows
 from tests.ports import free_base_port
+
+_OTHER_MODEL = "openai/clip-vit-base-patch32"
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +124,31 @@ def test_a_picture_that_is_there_already_costs_no_call(project: Project, walls: 
     assert "copies/scarlet.png" in _names(project, "red")
 
 
+def test_a_stack_whose_pictures_have_another_model_says_so_instead_of_finding_nothing(
+    weights: Path, walls: Path, tmp_path: Path
+) -> None:
+    """One without pictures takes the new model."""
+    home = tmp_path / "home"
+    clip = {"EMBEDDER": "clip", "CLIP_MODEL_DIR": str(weights / "clip")}
+    with Stack(home, free_base_port(), environment={}):
+        pass
+    with Stack(home, free_base_port(), environment=clip) as stack:
+        project = _with_pictures(Project(stack.connection), walls)
+        found = _names(project, "a red wall")
+
+    other = Stack(home, free_base_port(), environment={**clip, "CLIP_MODEL": _OTHER_MODEL})
+    with pytest.raises(StackError, match=r"another model: .* covers 0 % .* PIXSEEK_HOME="), other:
+        pass
+
+    assert found[0] == "walls/red.png"
+
+
 def test_a_text_tower_beside_it_reads_what_the_model_cannot(
     weights: Path, walls: Path, tmp_path: Path
 ) -> None:
     environment = {
         "EMBEDDER": "clip",
-        "CLIP_MODEL": "openai/clip-vit-base-patch32",
+        "CLIP_MODEL": _OTHER_MODEL,
         "CLIP_MODEL_DIR": str(weights / "clip"),
         "CLIP_TEXT_MODEL": "tests/colours-in-chinese",
         "CLIP_TEXT_MODEL_DIR": str(weights / "tower"),

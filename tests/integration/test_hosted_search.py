@@ -150,6 +150,7 @@ def test_a_search_over_its_budget_is_refused_and_a_remembered_one_is_not(
 
     project.client.rpc("limit_spending_v1", {"limits": {"search_calls_per_day": None}}).execute()
     assert (refused.status_code, remembered.status_code) == (503, 200)
+    assert "No call to the model is free before" in refused.json()["detail"]
     assert 1 <= int(refused.headers["Retry-After"]) <= 86_400
     assert _routes(api, since) == []
 

@@ -14,7 +14,7 @@ from shared.errors import (
     Unavailable,
 )
 from shared.models import Hit, ObjectRef
-from shared.replies import problem, retry_after, search_reply, status_of
+from shared.replies import problem_of, retry_after, search_reply, status_of
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,28 @@ def test_an_error_that_does_not_know_when_it_passes_says_nothing_of_it(error: Pi
 
 
 def test_a_server_error_tells_the_request_id_and_no_detail() -> None:
-    reply = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the password is hunter2", request_id="r1")
+    reply = problem_of(SettingsError("the password is hunter2"), request_id="r1")
 
-    assert reply.request_id == "r1"
+    assert (reply.status, reply.request_id) == (500, "r1")
     assert "hunter2" not in str(reply)
+
+
+def test_an_outage_tells_no_detail() -> None:
+    reply = problem_of(Unavailable("10.0.0.7 does not answer"), request_id="r1")
+
+    assert reply.status == 503
+    assert "10.0.0.7" not in str(reply)
+
+
+def test_a_spent_budget_is_told_from_an_outage() -> None:
+    reply = problem_of(OverBudget(datetime(2026, 11, 28, tzinfo=UTC)), request_id="r1")
+
+    assert reply.status == 503
+    assert "free before 2026-11-28 00:00:00 UTC" in reply.detail
+
+
+def test_callers_are_told_what_is_theirs_to_mend() -> None:
+    assert problem_of(InputError("the text is too long"), request_id="r1").detail == "the text is too long"
 
 
 def test_a_reply_pairs_hits_with_their_links() -> None:
