@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check test-all eval bench-search bench-embed format clean
+.PHONY: help chaos demo serve test check test-all eval bench-search bench-embed bench-ingest format clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -41,6 +41,14 @@ bench-search: $(READY) build/peers/vecs/.ready build/peers/hnswlib/.ready ## sea
 
 bench-embed: $(READY) build/peers/torch/.ready ## CLIP here beside torch, and through a stand-in for Roboflow's API
 	@.venv/bin/python -m benchmarks.embed
+
+bench-ingest: $(READY) ## upload to searchable beside the guide's way, memory, decoding, into build/bench/ingest.json
+	@.venv/bin/python -m benchmarks.ingest
+
+EVENTS ?= 2000
+
+chaos: $(READY) ## the index under faults: events lost, twice, shuffled; outages; kills; into build/bench/chaos.json
+	@EVENTS=$(EVENTS) .venv/bin/python -m benchmarks.chaos
 
 format: $(READY) ## format and mend what can be mended
 	@.venv/bin/ruff format .

@@ -2,33 +2,40 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 import httpx
+import stamina
 from postgrest import APIError, SyncPostgrestClient
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from shared.errors import (
     AccessDenied,
     InputError,
-    OverBudget,
     PixseekError,
     SettingsError,
     Unavailable,
 )
 from shared.models import (
+    Failure,
     Granted,
     Hit,
     ImageRecord,
+    IndexedObject,
     Lane,
     ObjectEvent,
     ObjectRef,
+    Provider,
+    Recorded,
+    Result,
     Standing,
     StoredObject,
     Vector,
     ordering_key,
+    preview_ref,
 )
 
 _Reply = TypeVar("_Reply")
@@ -37,8 +44,17 @@ _WRONG_CLASSES = {"22", "23", "P0"}
 _OUTAGE = {408, 429, *range(500, 600)}
 # A worker that dies keeps its picture from others for so long; a slower one embeds it for nothing.
 _LEASE_S = 15
+# A call that hangs until the deadline keeps the vectors of its batch from being stored before.
+_STORING_S = 5
 _LONGEST_PERMIT_WAIT_S = 600.0
+# How long a vector is held out to a database that does not answer.
+_LEAST_RETRY_S = 1.0
+_LONGEST_RETRY_S = 60.0
 _NOT_REMEMBERED = "not_remembered"
+# A generation that has a tombstone never comes back, so that what a sweep still saw of it is gone.
+_NUMBERED = {"gcs"}
+# Of a unit vector; halfvec keeps fewer.
+_DECIMALS = 6
 _NOT_SET_UP = {"PGRST202", "42704", "42883", "42P01"}
 
 
@@ -63,6 +79,7 @@ class _Found(BaseModel):
 class _StoredRow(_Row):
     name: str
     version: str
+    etag: str | None = None
     owner: str | None
     metadata: dict[str, JsonValue]
     size_bytes: int
@@ -77,16 +94,44 @@ class _StandingRow(_Row):
     standing: Standing
 
 
-class _RecordedRow(_StandingRow):
+class _RemovedRow(_StandingRow):
+    old_preview: str | None
+
+
+class _RecordedRow(_RemovedRow):
     embed_in_s: float | None
     embed_until_s: float | None
     permits_at: datetime | None
+    preview: str | None
+    has_preview: bool
 
 
+class _IndexedRow(_Row):
+    name: str
+    version: str | None
+    size_bytes: int | None
+    ordering_key: str
+    state: Standing
+    has_preview: bool
+
+
+class _FailedRow(_Row):
+    image_id: int
+    bucket: str
+    image: str
+    reason: str
+    ordering_key: str
+    updated_at: datetime
+
+
+_FAILED = TypeAdapter(list[_FailedRow])
 _FOUND = TypeAdapter(_Found)
 _GRANTED = TypeAdapter(Granted)
+_INDEXED = TypeAdapter(list[_IndexedRow])
+_NAMES = TypeAdapter(list[str])
 _NOTHING = TypeAdapter(object)
 _RECORDED = TypeAdapter(list[_RecordedRow])
+_REMOVED = TypeAdapter(list[_RemovedRow])
 _STORED = TypeAdapter(list[_StoredRow])
 _STANDINGS = TypeAdapter(list[_StandingRow])
 
@@ -102,38 +147,39 @@ class Database:
         anon_key: str,
         timeout_s: float,
         lane: Lane,
+        provider: Provider = "supabase",
         keep_permits: Callable[[Granted], None] | None = None,
     ) -> None:
-        """`keep_permits` gets the permits that come with a recorded picture; None for a model that costs
-        nothing.
+        """`provider` is where the pictures lie. `keep_permits` gets the permits that come with recorded
+        pictures; None for a model that costs nothing.
         """
         self._lane = lane
+        self._provider = provider
         self._keep_permits = keep_permits
         self._url = f"{url}/rest/v1"
         self._http = httpx.Client(timeout=timeout_s, event_hooks={"response": [_refuse_outage]})
         self._service = self._client(service_key, service_key)
         self._anon_key = anon_key
 
-    def stored_object(self, ref: ObjectRef) -> StoredObject | None:
-        """What Supabase Storage has under this name now. Raises `Unavailable`."""
-        rows = self._write(
-            "stored_objects_v1", {"bucket_name": ref.bucket, "object_names": [ref.name]}, _STORED
-        )
-        return next(
-            (
-                StoredObject(
-                    ref,
-                    row.version,
-                    ordering_key(row.updated_at),
-                    row.size_bytes,
-                    row.owner,
-                    row.metadata,
-                    row.created_at,
-                )
-                for row in rows
-            ),
-            None,
-        )
+    def stored_objects(self, refs: Sequence[ObjectRef]) -> list[StoredObject | None]:
+        """What Supabase Storage has under these names now, in order. Raises `Unavailable`."""
+        names: defaultdict[str, list[str]] = defaultdict(list)
+        for ref in refs:
+            names[ref.bucket].append(ref.name)
+        found = {
+            ObjectRef(bucket, row.name): row
+            for bucket, wanted in names.items()
+            for row in self._write(
+                "stored_objects_v1", {"bucket_name": bucket, "object_names": wanted}, _STORED
+            )
+        }
+        return [_stored(ref, found[ref]) if ref in found else None for ref in refs]
+
+    def list_objects(self, bucket: str, after: str, limit: int) -> list[StoredObject]:
+        """A page of what Supabase Storage has in a bucket, by the bytes of the names."""
+        arguments = {"bucket_name": bucket, "after": after, "page_size": limit}
+        rows = self._write("list_objects_v1", arguments, _STORED)
+        return [_stored(ObjectRef(bucket, row.name), row) for row in rows]
 
     def take_permits(self, count: int, max_wait_s: float, unused: int) -> Granted:
         """Permits to call a model that costs money, none later than in so many seconds; `unused` of before
@@ -147,47 +193,88 @@ class Database:
         }
         return self._write("take_permits_v1", arguments, _GRANTED)
 
-    def record(self, image: ImageRecord, *, model: str, deadline: float = math.inf) -> Standing:
-        """Put a picture on record, unless something newer is known; reuse a vector of the same bytes."""
-        item = {
-            **_object_item(image.stored),
-            "content_hash": image.content_hash,
-            "content_type": image.content_type,
-            "width": image.width,
-            "height": image.height,
+    def record(
+        self, images: Sequence[ImageRecord], *, model: str, deadline: float = math.inf
+    ) -> list[Recorded]:
+        """Put objects on record, unless something newer is known; reuse vectors of the same bytes."""
+        arguments = {
+            "images": [_image_item(image, self._provider) for image in images],
+            "model_name": model,
+            "lease_s": _LEASE_S,
+            "provider": self._provider,
         }
-        arguments = {"images": [item], "model_name": model, "lease_s": _LEASE_S}
         if self._keep_permits:
             left_s = min(max(0.0, deadline - time.monotonic()), _LONGEST_PERMIT_WAIT_S)
-            # Nobody pays for a picture again while its call may still be answered.
-            arguments |= {"permit_wait_s": left_s, "lease_s": max(_LEASE_S, math.ceil(left_s))}
-        [row] = self._write("record_images_v2", arguments, _RECORDED)
-        if row.standing is Standing.PENDING and self._keep_permits:
-            self._keep_permits(_permit(row))
-        return row.standing
+            # Nobody pays for a picture again while its call may still be answered, or its vector be stored.
+            lease_s = max(_LEASE_S, math.ceil(left_s + _STORING_S))
+            arguments |= {"permit_wait_s": left_s, "lease_s": lease_s}
+        rows = self._write("record_images_v3", arguments, _RECORDED)
+        if self._keep_permits:
+            self._keep_permits(_permits(rows))
+        return [_recorded(row) for row in rows]
 
-    def store(self, image: ImageRecord, vector: Vector, *, model: str) -> Standing:
-        """Make a recorded picture searchable, unless it has changed since."""
-        return self._store(image, {"embedding": list(vector)}, model)
+    def store(self, results: Sequence[Result], *, model: str, deadline: float = math.inf) -> list[Standing]:
+        """Make recorded pictures searchable, unless they have changed since, or say why they are not.
 
-    def give_back(self, image: ImageRecord, reason: str, *, may_retry: bool, model: str) -> Standing:
-        """Say that a recorded picture could not be embedded, for now or for good."""
-        return self._store(image, {"reason": reason, "may_retry": may_retry}, model)
+        Vectors are paid for: until the deadline it is tried again.
+        """
+        arguments = {"vectors": [_result_item(result) for result in results], "model_name": model}
+        left_s = min(max(_LEAST_RETRY_S, deadline - time.monotonic()), _LONGEST_RETRY_S)
+        for attempt in stamina.retry_context(on=Unavailable, attempts=None, timeout=left_s, wait_max=2.0):
+            with attempt:
+                rows = self._write("store_vectors_v2", arguments, _STANDINGS)
+        return [row.standing for row in rows]
 
-    def release(self, image: ImageRecord, *, model: str) -> None:
-        """Leave a recorded picture to whoever comes next: what hinders us is not its fault."""
-        item = {**_ref_item(image.stored.ref), "content_hash": image.content_hash}
-        self._write("release_images_v1", {"images": [item], "model_name": model}, _NOTHING)
+    def release(self, images: Sequence[ImageRecord], *, model: str) -> None:
+        """Leave recorded pictures to whoever comes next: what hinders us is not their fault."""
+        items = [{**_ref_item(image.stored.ref), "content_hash": image.content_hash} for image in images]
+        self._write("release_images_v1", {"images": items, "model_name": model}, _NOTHING)
 
-    def fail(self, stored: StoredObject, *, content_hash: str | None, reason: str) -> Standing:
-        """Keep an object that is no picture on record, with the reason."""
-        item = {**_object_item(stored), "content_hash": content_hash, "reason": reason}
-        return self._standing("record_images_v1", {"images": [item]})
+    def remove(self, events: Sequence[ObjectEvent]) -> list[Recorded]:
+        """Take objects out of the index; events older than their removal change nothing any more."""
+        items = [{**_ref_item(event.ref), "ordering_key": event.ordering_key} for event in events]
+        rows = self._write("remove_images_v2", {"objects": items, "provider": self._provider}, _REMOVED)
+        return [Recorded(row.standing, old_preview=_preview(row.bucket, row.old_preview)) for row in rows]
 
-    def remove(self, event: ObjectEvent) -> Standing:
-        """Take an object out of the index; events older than its removal change nothing any more."""
-        item = {**_ref_item(event.ref), "ordering_key": event.ordering_key}
-        return self._standing("remove_images_v1", {"objects": [item]})
+    def list_images(self, bucket: str, *, after: str = "", limit: int = 1000) -> list[IndexedObject]:
+        """A page of what the index has of a bucket, by the bytes of the names, tombstones too."""
+        arguments = {"bucket_name": bucket, "after": after, "page_size": limit}
+        rows = self._write("list_images_v1", arguments, _INDEXED)
+        return [
+            IndexedObject(
+                ObjectRef(bucket, row.name),
+                row.state,
+                row.version,
+                row.size_bytes,
+                row.ordering_key,
+                row.has_preview,
+            )
+            for row in rows
+        ]
+
+    def orphan_previews(self, bucket: str, names: Sequence[str]) -> list[ObjectRef]:
+        """Those of some previews of a bucket's pictures, at most 1000, that no picture needs."""
+        arguments = {"bucket_name": bucket, "preview_names": list(names)}
+        found = self._write("orphan_previews_v1", arguments, _NAMES)
+        return [preview_ref(bucket, name) for name in found]
+
+    def failures(
+        self, limit: int, *, bucket: str | None = None, reason_part: str | None = None
+    ) -> list[Failure]:
+        """What failed, the latest first; of one bucket, or for a reason that holds some words."""
+        arguments = {"match_count": limit, "bucket_name": bucket, "reason_part": reason_part}
+        rows = self._write("failed_images_v2", arguments, _FAILED)
+        return [
+            Failure(
+                row.image_id, ObjectRef(row.bucket, row.image), row.reason, row.ordering_key, row.updated_at
+            )
+            for row in rows
+        ]
+
+    def requeue(self, failures: Sequence[Failure], *, model: str) -> None:
+        """Give pictures that failed under a model all their tries again."""
+        arguments = {"model_name": model, "image_ids": [failure.image_id for failure in failures]}
+        self._write("requeue_images_v1", arguments, _NOTHING)
 
     def nearest(self, vector: Vector, *, model: str, limit: int, caller_token: str) -> list[Hit]:
         """At most `limit` pictures above the model's floor that the caller may see, best first."""
@@ -216,14 +303,6 @@ class Database:
         arguments = {**query, "match_count": limit, "model_name": model}
         return _call(self._client(self._anon_key, caller_token), "search_images_v1", arguments, _FOUND)
 
-    def _store(self, image: ImageRecord, result: Mapping[str, object], model: str) -> Standing:
-        item = {**_ref_item(image.stored.ref), "content_hash": image.content_hash, **result}
-        return self._standing("store_vectors_v1", {"vectors": [item], "model_name": model})
-
-    def _standing(self, function: str, arguments: Mapping[str, object]) -> Standing:
-        [row] = self._write(function, arguments, _STANDINGS)
-        return row.standing
-
     def _write(self, function: str, arguments: Mapping[str, object], reply: TypeAdapter[_Reply]) -> _Reply:
         try:
             return _call(self._service, function, arguments, reply)
@@ -235,11 +314,45 @@ class Database:
         return SyncPostgrestClient(self._url, headers=headers, http_client=self._http)
 
 
-def _permit(row: _RecordedRow) -> Granted:
-    if row.embed_in_s is None:
-        raise OverBudget(row.permits_at)
-    valid_s = None if row.embed_until_s is None else row.embed_until_s - row.embed_in_s
-    return Granted([row.embed_in_s], valid_s, None)
+def _permits(rows: Sequence[_RecordedRow]) -> Granted:
+    waits_s = sorted(row.embed_in_s for row in rows if row.embed_in_s is not None)
+    valid_s = next(
+        (
+            row.embed_until_s - row.embed_in_s
+            for row in rows
+            if row.embed_until_s is not None and row.embed_in_s is not None
+        ),
+        None,
+    )
+    return Granted(waits_s, valid_s, None)
+
+
+def _recorded(row: _RecordedRow) -> Recorded:
+    return Recorded(
+        row.standing,
+        preview=_preview(row.bucket, row.preview),
+        has_preview=row.has_preview,
+        old_preview=_preview(row.bucket, row.old_preview),
+        is_permitted=row.embed_in_s is not None,
+        permits_at=row.permits_at,
+    )
+
+
+def _preview(bucket: str, name: str | None) -> ObjectRef | None:
+    return None if name is None else preview_ref(bucket, name)
+
+
+def _stored(ref: ObjectRef, row: _StoredRow) -> StoredObject:
+    return StoredObject(
+        ref,
+        row.version,
+        row.size_bytes,
+        etag=row.etag,
+        ordering_key=ordering_key(row.updated_at),
+        owner=row.owner,
+        metadata=row.metadata,
+        created_at=row.created_at,
+    )
 
 
 def _hits(found: _Found) -> list[Hit]:
@@ -250,15 +363,48 @@ def _ref_item(ref: ObjectRef) -> dict[str, object]:
     return {"bucket": ref.bucket, "name": ref.name}
 
 
-def _object_item(stored: StoredObject) -> dict[str, object]:
-    return {
+def _image_item(image: ImageRecord, provider: Provider) -> dict[str, object]:
+    stored, facts = image.stored, image.facts
+    item = {
         **_ref_item(stored.ref),
         "owner": stored.owner,
         "metadata": dict(stored.metadata),
         "version": stored.version,
-        "ordering_key": stored.ordering_key,
+        "etag": stored.etag,
+        "ordering_key": _key_of(image),
         "size_bytes": stored.size_bytes,
         "created_at": stored.created_at and stored.created_at.isoformat(),
+        "content_hash": image.content_hash,
+        "reason": image.reason,
+        "is_of_sweep": image.is_of_sweep and provider not in _NUMBERED,
+    }
+    if facts is None:
+        return item
+    return item | {
+        "content_type": facts.content_type,
+        "width": facts.width,
+        "height": facts.height,
+        "average_colour": facts.average_colour,
+        "taken_at": facts.taken_at and facts.taken_at.isoformat(),
+    }
+
+
+def _key_of(image: ImageRecord) -> str:
+    known = image.stored.ordering_key
+    if known is None:
+        return image.ordering_key
+    # A file may be older than the tombstone that a sweep found in its place.
+    return max(known, image.ordering_key) if image.is_of_sweep else known
+
+
+def _result_item(result: Result) -> dict[str, object]:
+    return {
+        **_ref_item(result.image.stored.ref),
+        "content_hash": result.image.content_hash,
+        "embedding": result.vector and [round(number, _DECIMALS) for number in result.vector],
+        "reason": result.reason,
+        "may_retry": result.may_retry,
+        "preview": result.preview and result.preview.name,
     }
 
 

@@ -4,10 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+
+Provider: TypeAlias = Literal["supabase", "s3", "gcs", "local"]
+"""Whose buckets hold the pictures."""
 
 Vector: TypeAlias = Sequence[float]
 """A unit vector of a model's space. A plain sequence, so that only some embedders need numpy."""
+
+PREVIEWS_SUFFIX = "-previews"
+"""A bucket `photos` has its previews in `photos-previews`; those are nobody's pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,9 @@ class ObjectEvent:
     change: Change
     ordering_key: str
     """Ranks the events of one object, compared as text."""
+    is_of_sweep: bool = False
+    """No event came: a sweep found it. The key is the index's own, as the sweep saw it; should the index have
+    learned of anything else since, that is newer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +49,106 @@ class StoredObject:
     """What storage says of an object that is there."""
 
     ref: ObjectRef
-    version: str
-    ordering_key: str
+    version: str | None
+    """Differs whenever the bytes do; None where the database asks storage itself."""
     size_bytes: int
-    owner: str | None
+    etag: str | None = None
+    """As HTTP has it, without quotes: what was read is what is there if it is still the same."""
+    ordering_key: str | None = None
+    """None where storage cannot tell: then it is the event's."""
+    owner: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     """What the uploader says of it: a bucket's rule may take the owner from there."""
     created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRecord:
-    """What the index keeps of a picture beside its vector."""
+class UploadLink:
+    """Where a client may put one object, once, without a key of its own."""
 
-    stored: StoredObject
-    content_hash: str
-    """sha256 of the bytes, hexadecimal."""
+    url: str
+    method: str
+    headers: Mapping[str, str]
+    """To be sent with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """What is known of a picture beside its pixels."""
+
     content_type: str
     width: int
     height: int
+    """In pixels, upright."""
+    average_colour: str
+    """`#rrggbb`."""
+    taken_at: datetime | None
+    """As its camera says; in UTC when that names no zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What the index keeps of an object beside its vector: a picture, or why it is none."""
+
+    stored: StoredObject
+    ordering_key: str
+    content_hash: str | None = None
+    """sha256 of the bytes, hexadecimal; None when they were not read."""
+    facts: PictureFacts | None = None
+    reason: str | None = None
+    """Why it cannot be embedded."""
+    is_of_sweep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The index's answer to a record or a removal."""
+
+    standing: "Standing"
+    preview: ObjectRef | None = None
+    """Where the picture's preview belongs."""
+    has_preview: bool = False
+    old_preview: ObjectRef | None = None
+    """The preview of what was there before; nobody needs it any more."""
+    permits_at: datetime | None = None
+    is_permitted: bool = True
+    """A pending one without a permit cannot be embedded now; more are free at `permits_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a worker has achieved for a picture that it recorded."""
+
+    image: ImageRecord
+    vector: "Vector | None" = None
+    reason: str | None = None
+    """Why there is no vector."""
+    may_retry: bool = False
+    preview: ObjectRef | None = None
+    """Where its preview was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedObject:
+    """What the index has under a name of a bucket, as a sweep compares it."""
+
+    ref: ObjectRef
+    standing: "Standing"
+    version: str | None
+    size_bytes: int | None
+    ordering_key: str
+    has_preview: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A picture on record that cannot be searched, and why."""
+
+    image_id: int
+    ref: ObjectRef
+    reason: str
+    ordering_key: str
+    failed_at: datetime
 
 
 class Standing(StrEnum):
@@ -78,6 +168,8 @@ class Standing(StrEnum):
     """Gone, with a tombstone that older events cannot bring back."""
     OUTDATED = "outdated"
     """The index knows something newer; nothing was changed."""
+    CHANGED = "changed"
+    """Storage has something else under this name by now; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +217,13 @@ class Hit:
 def ordering_key(updated_at: datetime) -> str:
     """The ordering key of a store that dates its versions: fixed width, so that text order is time order."""
     return updated_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def generation_key(generation: str | int) -> str:
+    """The ordering key of Google's store, which numbers its versions: text order is number order."""
+    return str(int(generation)).zfill(20)
+
+
+def preview_ref(bucket: str, name: str) -> ObjectRef:
+    """Where a preview of a bucket's pictures lies."""
+    return ObjectRef(bucket + PREVIEWS_SUFFIX, name)

@@ -2,35 +2,80 @@
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeAlias, cast
 
+from shared.errors import PixseekError
 from shared.images import Picture
 from shared.models import (
     EmbeddingModel,
     Hit,
     ImageRecord,
+    IndexedObject,
     ObjectEvent,
     ObjectRef,
+    Recorded,
+    Result,
     Standing,
     StoredObject,
+    UploadLink,
     Vector,
 )
 
+View: TypeAlias = bytes
+"""A picture as one embedder sends it to its model."""
 
-class ObjectStore(Protocol):
-    """A bucket store. Every method raises `Unavailable` when the store does not answer."""
 
-    def head(self, ref: ObjectRef) -> StoredObject | None:
-        """What is stored under this name now; None when nothing is."""
+class OpenObject(Protocol):
+    """An object whose bytes are about to be read."""
 
-    def read(self, ref: ObjectRef) -> bytes:
-        """The object's bytes. Raises `ObjectGone`."""
+    @property
+    def stored(self) -> StoredObject:
+        """What is known of it before a byte of it is read."""
 
-    def links(self, refs: Sequence[ObjectRef], *, caller_token: str) -> list[str | None]:
+    def read(self) -> bytes:
+        """Its bytes, `stored.size_bytes` of them. Raises `Unavailable`."""
+
+
+class ObjectLinks(Protocol):
+    """Where objects can be fetched. Raises `Unavailable` when the store does not answer."""
+
+    def links(self, refs: Sequence[ObjectRef], *, caller_token: str | None) -> list[str | None]:
         """An expiring link to each object, in order; None for one that is gone or not the caller's to read.
 
-        Raises `AccessDenied` for a token that the store refuses.
+        Without a token they are made with our own rights: the caller's were checked. A store that knows no
+        callers makes them all so, also to what is not there. Raises `AccessDenied` for a token that the store
+        refuses.
         """
+
+
+class ObjectStore(ObjectLinks, Protocol):
+    """A bucket store.
+
+    Every method raises `Unavailable` when the store does not answer or refuses an object that is there, and
+    `SettingsError` when it refuses us altogether.
+    """
+
+    def heads(self, refs: Sequence[ObjectRef]) -> list[StoredObject | None]:
+        """What is stored under these names now, in order; None where nothing is."""
+
+    def open(self, ref: ObjectRef) -> AbstractContextManager[OpenObject]:
+        """An object, its bytes not read yet: the caller looks at the size first. Raises `ObjectGone`."""
+
+    def put(self, ref: ObjectRef, data: bytes, *, content_type: str) -> None:
+        """Write an object, over what is there. A missing bucket is made, private, where the store can."""
+
+    def delete(self, refs: Sequence[ObjectRef]) -> None:
+        """Delete objects; what is not there is no error."""
+
+    def list_page(self, bucket: str, *, after: str = "", limit: int = 1000) -> list[StoredObject]:
+        """The next `limit` objects of a bucket whose names come after `after`, by the names' UTF-8 bytes.
+
+        Fewer mean that there are no more.
+        """
+
+    def upload_link(self, ref: ObjectRef, *, content_type: str, caller_token: str | None) -> UploadLink:
+        """An expiring right to upload one object. Raises `AccessDenied`, `InputError` for a store without."""
 
 
 class SpendGuard(Protocol):
@@ -40,8 +85,8 @@ class SpendGuard(Protocol):
         """Return when one call may be made. Raises `OverBudget` when that is not before the deadline."""
 
 
-class Embedder(Protocol):
-    """Texts and pictures to unit vectors of one model.
+class TextEmbedder(Protocol):
+    """Texts to unit vectors of one model.
 
     Whatever runs the model, a text longer than `model.context_tokens` is cut there, its end mark kept, where
     the tokens are at hand, and else refused; a deadline (`time.monotonic`) is kept also when a provider
@@ -56,37 +101,65 @@ class Embedder(Protocol):
     def embed_texts(self, texts: Sequence[str], *, deadline: float = math.inf) -> list[Vector]:
         """One unit vector a text, in order, each of `model.dimensions` floats."""
 
+
+class Embedder(TextEmbedder, Protocol):
+    """Pictures to unit vectors of the same space, too."""
+
+    def view(self, picture: Picture) -> View:
+        """What the model looks at of a picture, small enough to keep many."""
+
+    def embed_views(
+        self, views: Sequence[View], *, deadline: float = math.inf
+    ) -> list[Vector | PixseekError]:
+        """One unit vector a view, in order, each of `model.dimensions` floats; in its place the error that it
+        has met, so that it does not cost the others theirs.
+        """
+
     def embed_pictures(self, pictures: Sequence[Picture], *, deadline: float = math.inf) -> list[Vector]:
-        """One unit vector a picture, in order, each of `model.dimensions` floats."""
+        """The same from pictures. Raises the first error."""
+        embedded = self.embed_views([self.view(picture) for picture in pictures], deadline=deadline)
+        for vector in embedded:
+            if isinstance(vector, PixseekError):
+                raise vector
+        return cast("list[Vector]", embedded)
 
 
 class ImageIndex(Protocol):
     """The record of all pictures. Every write may come twice, late or out of order.
 
-    Every method raises `Unavailable` when the database does not answer.
+    Every method answers in the order of what it is given, and raises `Unavailable` when the database does not
+    answer.
     """
 
-    def record(self, image: ImageRecord, *, model: str, deadline: float = math.inf) -> Standing:
-        """Put a picture on record, unless something newer is known; reuse a vector of the same bytes.
+    def record(
+        self, images: Sequence[ImageRecord], *, model: str, deadline: float = math.inf
+    ) -> list[Recorded]:
+        """Put objects on record, unless something newer is known; reuse vectors of the same bytes.
 
-        A pending one comes with the permit to embed it before the deadline; without one it raises
-        `OverBudget`.
+        What is pending is the caller's to embed before the deadline, as far as it is permitted.
         """
 
-    def store(self, image: ImageRecord, vector: Vector, *, model: str) -> Standing:
-        """Make a recorded picture searchable, unless it has changed since."""
+    def store(self, results: Sequence[Result], *, model: str, deadline: float = math.inf) -> list[Standing]:
+        """Make recorded pictures searchable, unless they have changed since, or say why they are not.
 
-    def give_back(self, image: ImageRecord, reason: str, *, may_retry: bool, model: str) -> Standing:
-        """Say that a recorded picture could not be embedded, for now or for good."""
+        Vectors are paid for: until the deadline it is tried again.
+        """
 
-    def release(self, image: ImageRecord, *, model: str) -> None:
-        """Leave a recorded picture to whoever comes next: what hinders us is not its fault."""
+    def release(self, images: Sequence[ImageRecord], *, model: str) -> None:
+        """Leave recorded pictures to whoever comes next: what hinders us is not their fault."""
 
-    def fail(self, stored: StoredObject, *, content_hash: str | None, reason: str) -> Standing:
-        """Keep an object that is no picture on record, with the reason."""
+    def remove(self, events: Sequence[ObjectEvent]) -> list[Recorded]:
+        """Take objects out of the index; events older than their removal change nothing any more."""
 
-    def remove(self, event: ObjectEvent) -> Standing:
-        """Take an object out of the index; events older than its removal change nothing any more."""
+
+class ImageCatalogue(Protocol):
+    """What the index has, page by page. Raises `Unavailable` when the database does not answer."""
+
+    def list_images(self, bucket: str, *, after: str = "", limit: int = 1000) -> list[IndexedObject]:
+        """The next `limit` images of a bucket after a name, by the names' UTF-8 bytes, tombstones too."""
+
+    def orphan_previews(self, bucket: str, names: Sequence[str]) -> list[ObjectRef]:
+        """Those of some previews of a bucket's pictures, at most 1000, that no picture needs."""
 
 
 class ImageSearch(Protocol):

@@ -10,7 +10,7 @@ from typing import Final
 from shared.errors import PixseekError, Unavailable
 from shared.languages import foreign_script
 from shared.models import EmbeddingModel, Hit, Vector
-from shared.ports import Embedder, ImageSearch, ObjectStore, QueryMemory
+from shared.ports import ImageSearch, ObjectLinks, QueryMemory, TextEmbedder
 
 _NOTING_S: Final = 1.0
 
@@ -37,10 +37,10 @@ def search(
     *,
     limit: int,
     caller_token: str,
-    embedder: Embedder,
+    embedder: TextEmbedder,
     index: ImageSearch,
     memory: QueryMemory,
-    store: ObjectStore,
+    store: ObjectLinks,
     deadline: float = math.inf,
 ) -> Found:
     """The pictures nearest to a sentence, with the caller's rights.

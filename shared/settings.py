@@ -3,13 +3,40 @@
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from shared.errors import SettingsError
+from shared.models import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Of `time.monotonic`."""
+
+    begin_by: float
+    """Until when new work is begun."""
+    deadline: float
+    """When a model has to have answered."""
+
+
+def _names(value: object) -> object:
+    """From a list with commas."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
 
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 
@@ -50,17 +77,39 @@ class Settings(EmbeddingSettings):
     supabase_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
     supabase_anon_key: SecretStr
     supabase_service_role_key: SecretStr
-    webhook_secret: Annotated[SecretStr, Field(min_length=16)]
+    storage: Provider = "supabase"
+    storage_dir: Folder | None = None
+    buckets: Annotated[frozenset[str], BeforeValidator(_names)] = frozenset()
+    previews: bool = True
+    webhook_secret: Annotated[SecretStr | None, Field(min_length=16)] = None
+    webhook_secret_before: Annotated[SecretStr | None, Field(min_length=16)] = None
     function_timeout_s: Annotated[float, Field(gt=1, le=3600)] = 60.0
     link_expires_s: Annotated[int, Field(ge=1, le=604_800)] = 3600
     supabase_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    storage_timeout_s: Annotated[float, Field(gt=0)] = 20.0
 
-    def deadline(self) -> float:
-        """When a call that begins now has to be done with the model (`time.monotonic`).
+    @model_validator(mode="after")
+    def _check_folder(self) -> "Settings":
+        if self.storage == "local" and self.storage_dir is None:
+            raise ValueError("STORAGE_DIR is missing: STORAGE=local keeps each bucket in a folder there")
+        return self
 
-        The last tenth, a second at least, is for the database and the reply.
+    def webhook_secrets(self) -> list[str]:
+        """Those that are accepted, during a rotation also the one of before. Raises `SettingsError`."""
+        if self.webhook_secret is None:
+            raise SettingsError("settings are missing or wrong: WEBHOOK_SECRET is missing. See .env.example.")
+        secrets = (self.webhook_secret, self.webhook_secret_before)
+        return [secret.get_secret_value() for secret in secrets if secret is not None]
+
+    def times(self, left_s: float | None = None) -> Times:
+        """The times of a call that begins now, with so much of the function's timeout left, all unless told.
+
+        A model gets nine tenths of it; the last one, a second at least, is for the database and the reply.
         """
-        return time.monotonic() + min(0.9 * self.function_timeout_s, self.function_timeout_s - 1)
+        left_s = self.function_timeout_s if left_s is None else left_s
+        deadline_s = min(0.9 * left_s, left_s - 1)
+        now = time.monotonic()
+        return Times(now + deadline_s - 0.2 * left_s, now + deadline_s)
 
 
 def parse_settings(environment: Mapping[str, str]) -> Settings:

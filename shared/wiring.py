@@ -10,8 +10,7 @@ from shared.database import Database
 from shared.models import Lane
 from shared.permits import Permits
 from shared.ports import Embedder, ObjectStore, SpendGuard
-from shared.settings import EmbeddingSettings, load_settings
-from shared.storage.supabase import SupabaseStorage
+from shared.settings import EmbeddingSettings, Settings, load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,11 @@ def load_adapters(lane: Lane) -> Adapters:
 
 @cache
 def _build(lane: Lane) -> Adapters:
-    settings = load_settings()
+    return build_adapters(load_settings(), lane)
+
+
+def build_adapters(settings: Settings, lane: Lane) -> Adapters:
+    """Adapters of their own; nothing is connected or loaded yet. Raises `SettingsError`."""
     service_key = settings.supabase_service_role_key.get_secret_value()
     anon_key = settings.supabase_anon_key.get_secret_value()
 
@@ -46,17 +49,38 @@ def _build(lane: Lane) -> Adapters:
         anon_key=anon_key,
         timeout_s=settings.supabase_timeout_s,
         lane=lane,
+        provider=settings.storage,
         keep_permits=permits.add if settings.embedder == "roboflow" else None,
     )
-    store = SupabaseStorage(
+    return Adapters(build_embedder(settings, permits), _store(settings, database), database)
+
+
+def _store(settings: Settings, database: Database) -> ObjectStore:
+    """Each is imported only when it serves, as embedders are."""
+    expires_s, timeout_s = settings.link_expires_s, settings.storage_timeout_s
+    if settings.storage == "s3":
+        from shared.storage.s3 import S3Storage
+
+        return S3Storage(link_expires_s=expires_s, timeout_s=timeout_s)
+    if settings.storage == "gcs":
+        from shared.storage.gcs import GcsStorage
+
+        return GcsStorage(link_expires_s=expires_s, timeout_s=timeout_s)
+    if settings.storage == "local":
+        from shared.storage.local import LocalStorage
+
+        return LocalStorage(settings.storage_dir or Path(), timeout_s=timeout_s)
+    from shared.storage.supabase import SupabaseStorage
+
+    return SupabaseStorage(
         settings.supabase_url,
-        service_key=service_key,
-        anon_key=anon_key,
-        head=database.stored_object,
-        link_expires_s=settings.link_expires_s,
-        timeout_s=settings.supabase_timeout_s,
+        service_key=settings.supabase_service_role_key.get_secret_value(),
+        anon_key=settings.supabase_anon_key.get_secret_value(),
+        heads=database.stored_objects,
+        list_page=database.list_objects,
+        link_expires_s=expires_s,
+        timeout_s=timeout_s,
     )
-    return Adapters(build_embedder(settings, permits), store, database)
 
 
 def build_embedder(settings: EmbeddingSettings, guard: SpendGuard) -> Embedder:

@@ -1,64 +1,40 @@
 """Google's entries, which the embedded stack serves too: storage events in, the index follows."""
 
-from time import perf_counter
-
 import flask
 import functions_framework
 
-from shared import indexing, replies
-from shared.errors import PixseekError
-from shared.events import SECRET_HEADER, check_secret, decode_supabase_webhook
-from shared.models import Lane, ObjectEvent
+from functions.index_image.following import error_of, follow_together
+from functions.index_image.webhook import SECRET_HEADER, Answer, answer_webhook
+from shared import replies
+from shared.errors import InputError, PixseekError
+from shared.events import decode_cloud_event_request
 from shared.settings import load_settings
-from shared.telemetry import log_failure, log_outcome
-from shared.wiring import load_adapters
-
-Answer = tuple[dict[str, str], int, dict[str, str]]
+from shared.telemetry import log_failure
 
 
 @functions_framework.http
 def index_supabase_webhook(request: flask.Request) -> Answer:
-    """Follow a database webhook of `storage.objects`.
+    """Follow a database webhook of `storage.objects`."""
+    return answer_webhook(request.headers.get(SECRET_HEADER), request.get_data())
 
-    What can be retried is answered with 503; what is wrong for good with 4xx, once.
+
+@functions_framework.http
+def index_storage_event(request: flask.Request) -> Answer:
+    """Follow an event of Cloud Storage, as Eventarc or a Pub/Sub subscription posts it.
+
+    Both retry whatever is not answered with success, so that what is wrong for good is acknowledged: the log
+    keeps it.
     """
     try:
-        settings = load_settings()
-        deadline = settings.deadline()
-        check_secret(request.headers.get(SECRET_HEADER), settings.webhook_secret.get_secret_value())
-        events = decode_supabase_webhook(request.get_data())
-    except PixseekError as exc:
+        times = load_settings().times()
+        events = decode_cloud_event_request(dict(request.headers), request.get_data())
+        error = error_of(follow_together(events, times))
+    except InputError as exc:
         log_failure("event_refused", exc)
-        return _refusal(exc)
-    for event in events:
-        try:
-            _follow(event, deadline)
-        except PixseekError as exc:
-            log_failure("image_not_indexed", exc, bucket=event.ref.bucket, image=event.ref.name)
-            return _refusal(exc)
+        error = None
+    except PixseekError as exc:
+        log_failure("events_not_followed", exc)
+        error = exc
+    if error is not None:
+        return {"error": type(error).__name__}, replies.status_of(error), replies.retry_after(error)
     return {"status": "ok"}, 200, {}
-
-
-def _follow(event: ObjectEvent, deadline: float) -> None:
-    started = perf_counter()
-    adapters = load_adapters(Lane.INDEXING)
-    outcome = indexing.apply(
-        event,
-        store=adapters.store,
-        embedder=adapters.embedder,
-        index=adapters.database,
-        deadline=deadline,
-    )
-    log_outcome(
-        "image_indexed",
-        bucket=event.ref.bucket,
-        image=event.ref.name,
-        standing=outcome.standing,
-        reason=outcome.reason,
-        embedded=outcome.embedded,
-        took_ms=round(1000 * (perf_counter() - started), 1),
-    )
-
-
-def _refusal(error: PixseekError) -> Answer:
-    return {"error": type(error).__name__}, replies.status_of(error), replies.retry_after(error)

@@ -25,7 +25,7 @@ app = APIGatewayHttpResolver(enable_validation=True)
 def search(query: Annotated[SearchQuery, Query()]) -> Response[SearchReply]:
     """Pictures that show what the sentence says, best first, among those that the caller may see."""
     started = perf_counter()
-    deadline = load_settings().deadline()
+    deadline = load_settings().times().deadline
     token = _bearer_token()
     adapters = load_adapters(Lane.SEARCH)
     found = searching.search(

@@ -17,6 +17,8 @@ from shared.replies import Problem, SearchReply
 if TYPE_CHECKING:
     from supabase import Client
 
+    from shared.settings import Settings
+
 _Rows = TypeVar("_Rows")
 _TIMEOUT_S = 30
 _WRONG_VALUE = "22"
@@ -57,6 +59,23 @@ class Project:
 
         options = ClientOptions(postgrest_client_timeout=_TIMEOUT_S, storage_client_timeout=_TIMEOUT_S)
         return create_client(self.connection.supabase_url, self.connection.service_role_key, options)
+
+    def settings(self) -> "Settings":
+        """How this project's functions are set, for commands that do their work here. Raises `SettingsError`.
+
+        Of a stack all but the keys to the model is known; of a project the environment tells.
+        """
+        from shared.settings import parse_settings
+
+        return parse_settings(
+            {
+                **os.environ,
+                **self.connection.function_settings,
+                "SUPABASE_URL": self.connection.supabase_url,
+                "SUPABASE_ANON_KEY": self.connection.anon_key,
+                "SUPABASE_SERVICE_ROLE_KEY": self.connection.service_role_key,
+            }
+        )
 
     def rows(self, form: TypeAdapter[_Rows], function: str, **arguments: object) -> _Rows:
         """Call a function of the database API. Raises `NotRunningError`, `RefusedError` for wrong values."""

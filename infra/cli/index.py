@@ -32,7 +32,9 @@ def index(folders: Folders, bucket: Bucket = "photos") -> None:
     project = Project.current()
     found = pictures.find(folders)
     if not found:
-        console.print("no pictures found there: jpg, png, webp, gif, bmp, tiff or avif files are looked for")
+        console.print(
+            "no pictures found there: jpg, png, webp, gif, bmp, tiff, avif or heic files are looked for"
+        )
         raise typer.Exit(1)
     with progress_bars(console) as report:
         failures = pictures.upload_and_wait(project, bucket, found, report)

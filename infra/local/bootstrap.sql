@@ -100,6 +100,7 @@ create table if not exists storage.objects (
   path_tokens text[] generated always as (string_to_array(name, '/')) stored
 );
 create unique index if not exists bucketid_objname on storage.objects (bucket_id, name);
+create index if not exists idx_objects_bucket_id_name on storage.objects (bucket_id, name collate "C");
 
 alter table storage.buckets owner to supabase_storage_admin;
 alter table storage.objects owner to supabase_storage_admin;
@@ -233,6 +234,11 @@ begin
 end
 $$;
 
-create or replace trigger post_webhook
-  after insert or update or delete on storage.objects
-  for each row execute function gateway.post_webhook();
+-- Previews are pixseek's own.
+drop trigger if exists post_webhook on storage.objects;
+create or replace trigger post_webhook_of_write
+  after insert or update on storage.objects
+  for each row when (new.bucket_id not like '%-previews') execute function gateway.post_webhook();
+create or replace trigger post_webhook_of_delete
+  after delete on storage.objects
+  for each row when (old.bucket_id not like '%-previews') execute function gateway.post_webhook();

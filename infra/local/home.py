@@ -4,7 +4,8 @@ import json
 import os
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import jwt
@@ -45,6 +46,8 @@ class Connection:
     search_url: str
     anon_key: str
     service_role_key: str
+    function_settings: Mapping[str, str] = field(default_factory=dict)
+    """What the functions of a stack were told beside: which model, and so on; no secret."""
 
 
 class Home:
@@ -71,14 +74,15 @@ class Home:
             write_private(self._keys, json.dumps(asdict(_new_keys())))
         return Keys(**json.loads(self._keys.read_text()))
 
-    def announce(self, ports: Ports) -> Connection:
-        """Tell other processes where the stack can be reached."""
+    def announce(self, ports: Ports, function_settings: Mapping[str, str]) -> Connection:
+        """Tell other processes where the stack can be reached, and how its functions are set; no secret."""
         keys = self.keys()
         connection = Connection(
             supabase_url=f"http://127.0.0.1:{ports.gateway}",
             search_url=f"http://127.0.0.1:{ports.search}",
             anon_key=keys.anon_key,
             service_role_key=keys.service_role_key,
+            function_settings=function_settings,
         )
         write_private(self._connection, json.dumps(asdict(connection)))
         return connection

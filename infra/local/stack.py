@@ -13,6 +13,7 @@ import httpx
 from postgrest import APIError
 from supabase import create_client
 
+from infra.local.gateway.webhook import AT_ONCE as WEBHOOKS_AT_ONCE
 from infra.local.home import ROOT, Connection, Home, Keys, Ports, bypass_proxies, default_home
 from infra.local.migrations import migrate
 from infra.local.postgres import Postgres
@@ -89,7 +90,7 @@ class Stack:
         closing.callback(self._servers.stop)
         self._start_gateway(keys)
         closing.callback(self._home.withdraw)
-        self.connection = self._home.announce(self._ports)
+        self.connection = self._home.announce(self._ports, self._public_settings())
         environment = self._function_environment(keys)
         try:
             self._use_model(parse_settings(environment))
@@ -159,14 +160,24 @@ class Stack:
             "WEBHOOK_SECRET": keys.webhook_secret,
         }
 
+    def _public_settings(self) -> dict[str, str]:
+        return {
+            "EMBEDDER": "offline",
+            **{name: value for name, value in self._embedding.items() if not name.endswith("_KEY")},
+        }
+
     def _start_functions(self, keys: Keys, environment: Mapping[str, str]) -> None:
-        for name, target, port in (
-            ("search_images", "search_images", self._ports.search),
-            ("index_image", "index_supabase_webhook", self._ports.index),
+        for name, target, port, threads in (
+            ("search_images", "search_images", self._ports.search, None),
+            ("index_image", "index_supabase_webhook", self._ports.index, WEBHOOKS_AT_ONCE),
         ):
             source = f"functions/{name}/gcp.py"
             arguments = ["functions_framework", f"--source={source}", f"--target={target}"]
-            self._servers.start(name, [*arguments, "--host=127.0.0.1", f"--port={port}"], environment)
+            self._servers.start(
+                name,
+                [*arguments, "--host=127.0.0.1", f"--port={port}"],
+                environment if threads is None else {**environment, "THREADS": str(threads)},
+            )
         self._wait_until_answers(self.index_url)
         # A real search: it loads the text model, so that the first caller need not wait for it.
         self._wait_until_answers(
@@ -189,7 +200,7 @@ class Stack:
 
 
 def _is_of_embedding(name: str) -> bool:
-    return name in {"EMBEDDER", "FUNCTION_TIMEOUT_S"} or name.startswith(("CLIP_", "ROBOFLOW_"))
+    return name in {"EMBEDDER", "FUNCTION_TIMEOUT_S", "PREVIEWS"} or name.startswith(("CLIP_", "ROBOFLOW_"))
 
 
 def _port_of_environment() -> int:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from shared.embedding.local import Once, cores, runs
+from shared.embedding.local import Once, cores, embed_runs, runs
 from shared.embedding.manifest import Manifest, Text, Vision
 from shared.embedding.onnx_file import OnnxFile
 from shared.embedding.tokens import Tokens, clip_tokens, read_tokens
-from shared.errors import SettingsError
+from shared.errors import PixseekError, SettingsError
 from shared.images import Picture
 from shared.models import EmbeddingModel, Vector
+from shared.ports import Embedder, View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,7 @@ _CLIP_END: Final = 49407
 _Item = TypeVar("_Item")
 
 
-class ClipEmbedder:
+class ClipEmbedder(Embedder):
     """The towers of one set of weights. Threads share it."""
 
     def __init__(self, manifest: Manifest, folder: Path, *, threads: int | None = None) -> None:
@@ -57,12 +58,24 @@ class ClipEmbedder:
             vectors += self._unit(self._text.get().encode(run))
         return vectors
 
-    def embed_pictures(self, pictures: Sequence[Picture], *, deadline: float = math.inf) -> list[Vector]:
-        """One unit vector a picture, in order. Raises `SettingsError` for missing or wrong weights."""
-        vectors: list[Vector] = []
-        for run in runs(pictures, _PICTURES_A_RUN, deadline):
-            vectors += self._unit(self._vision.get().encode(run))
-        return vectors
+    def view(self, picture: Picture) -> View:
+        """Size x size RGB bytes, as the manifest says. Raises `SettingsError` if it has no picture tower."""
+        vision = _needed(self._manifest.vision, self._manifest, "picture")
+        look = Picture.model_view if vision.view == "shorter_side" else Picture.stretched
+        return look(picture, vision.size_px, vision.resample)
+
+    def embed_views(
+        self, views: Sequence[View], *, deadline: float = math.inf
+    ) -> list[Vector | PixseekError]:
+        """One unit vector a view, in order, or an error in its place.
+
+        That is `Unavailable` for those that the deadline left no time for, `SettingsError` for missing or
+        wrong weights.
+        """
+        return embed_runs(views, _PICTURES_A_RUN, deadline, self._embed_run)
+
+    def _embed_run(self, views: Sequence[View]) -> list[Vector]:
+        return self._unit(self._vision.get().encode(views))
 
     def _unit(self, vectors: "NDArray[np.float32]") -> list[Vector]:
         import numpy as np
@@ -79,7 +92,7 @@ class ClipEmbedder:
 
 
 class VisionTower:
-    """Pictures to vectors, ready to run."""
+    """Views to vectors, ready to run."""
 
     def __init__(self, vision: Vision, folder: Path, threads: int) -> None:
         """Raises `SettingsError`."""
@@ -95,18 +108,16 @@ class VisionTower:
         # Each level of each channel as the model wants it: a table, since there are but 256.
         self._table = ((levels - vision.mean) / vision.std).astype(np.float32)
 
-    def encode(self, pictures: Sequence[Picture]) -> "NDArray[np.float32]":
+    def encode(self, views: Sequence[View]) -> "NDArray[np.float32]":
         """(n, dimensions), not normalised."""
         [name] = self._file.inputs
-        return self._file.run({name: self.pixels(pictures)}, output=self._vision.output)
+        return self._file.run({name: self.pixels(views)}, output=self._vision.output)
 
-    def pixels(self, pictures: Sequence[Picture]) -> "NDArray[np.float32]":
+    def pixels(self, views: Sequence[View]) -> "NDArray[np.float32]":
         """What the model sees: (n, 3, size, size)."""
         import numpy as np
 
         size = self._vision.size_px
-        view = Picture.model_view if self._vision.view == "shorter_side" else Picture.stretched
-        views = [view(picture, size, self._vision.resample) for picture in pictures]
         levels = np.frombuffer(b"".join(views), np.uint8).reshape(-1, size, size, 3)
         channels = [self._table[levels[..., channel], channel] for channel in range(3)]
         return np.stack(channels, axis=1)

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from shared.errors import Unavailable
+from shared.errors import PixseekError, Unavailable
+from shared.models import Vector
+from shared.ports import View
 
 _Loaded = TypeVar("_Loaded")
 _Item = TypeVar("_Item")
@@ -45,3 +47,20 @@ def runs(items: Sequence[_Item], size: int, deadline: float) -> Iterator[Sequenc
         if time.monotonic() > deadline:
             raise Unavailable("no time is left to embed the rest")
         yield items[start : start + size]
+
+
+def embed_runs(
+    views: Sequence[View], size: int, deadline: float, embed: Callable[[Sequence[View]], list[Vector]]
+) -> list[Vector | PixseekError]:
+    """One result a view, in order. A part succeeds or fails as one.
+
+    What stops a part, no time or wrong weights, would stop all that come after it: they share its error.
+    """
+    embedded: list[Vector | PixseekError] = []
+    try:
+        for run in runs(views, size, deadline):
+            embedded += embed(run)
+    except PixseekError as exc:
+        # Without its frames, which hold the views.
+        embedded += [exc.with_traceback(None)] * (len(views) - len(embedded))
+    return embedded

@@ -8,14 +8,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.errors import SettingsError
+from shared.errors import PixseekError, SettingsError
 from shared.images import Picture
 from shared.languages import foreign_script
 from shared.models import EmbeddingModel, Vector
-from shared.ports import Embedder
+from shared.ports import Embedder, View
 
 
-class MultilingualEmbedder:
+class MultilingualEmbedder(Embedder):
     """Pictures and what the first tower reads go to the first; the script of a sentence decides."""
 
     def __init__(self, first: Embedder, tower: Embedder) -> None:
@@ -43,9 +43,15 @@ class MultilingualEmbedder:
         }
         return [next(found[tower]) for tower in is_foreign]
 
-    def embed_pictures(self, pictures: Sequence[Picture], *, deadline: float = math.inf) -> list[Vector]:
-        """One unit vector a picture, in order. Raises what the first raises."""
-        return self._first.embed_pictures(pictures, deadline=deadline)
+    def view(self, picture: Picture) -> View:
+        """The first one's. Raises what that raises."""
+        return self._first.view(picture)
+
+    def embed_views(
+        self, views: Sequence[View], *, deadline: float = math.inf
+    ) -> list[Vector | PixseekError]:
+        """One unit vector a view, in order, or the error that the first has met with it."""
+        return self._first.embed_views(views, deadline=deadline)
 
     def _embed(
         self,

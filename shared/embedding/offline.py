@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from shared.embedding.lite0 import SIZE_PX, Lite0
-from shared.embedding.local import Once, cores, runs
+from shared.embedding.local import Once, cores, embed_runs, runs
 from shared.embedding.use3 import LANGUAGES, Use3
+from shared.errors import PixseekError
 from shared.images import Picture
 from shared.models import EmbeddingModel, Vector
+from shared.ports import Embedder, View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,14 +22,14 @@ MODEL: Final = EmbeddingModel(
 )
 LABEL_VECTORS: Final = Path(__file__).with_name("label_vectors.npy")
 
-_VIEWS: Final = 2
+_SQUARES: Final = 2
 _PICTURES_A_RUN: Final = 8
 _TEXTS_A_RUN: Final = 256
 _LIKELIEST: Final = 10
 _TEMPERATURE: Final = 2.0
 
 
-class OfflineEmbedder:
+class OfflineEmbedder(Embedder):
     """Pictures by the ImageNet classes that they resemble, texts by their meaning, in one space.
 
     ConSE (Norouzi et al. 2014, arXiv 1312.5650): EfficientNet-Lite0 tells how much a picture resembles each
@@ -58,29 +60,28 @@ class OfflineEmbedder:
             vectors += _unit(self._use3.get().encode(run) - self._labels.get().mean(axis=0))
         return vectors
 
-    def embed_pictures(self, pictures: Sequence[Picture], *, deadline: float = math.inf) -> list[Vector]:
-        """One unit vector of 512 floats a picture, in order.
+    def view(self, picture: Picture) -> View:
+        """Its middle and the whole of it, 288 x 288 RGB bytes each."""
+        return picture.centre_square(SIZE_PX) + picture.padded_square(SIZE_PX)
 
-        Raises `SettingsError` when the weights are missing or not the expected ones.
+    def embed_views(
+        self, views: Sequence[View], *, deadline: float = math.inf
+    ) -> list[Vector | PixseekError]:
+        """One unit vector of 512 floats a view, in order, or an error in its place.
+
+        That is `Unavailable` for those that the deadline left no time for, `SettingsError` when the weights
+        are missing or not the expected ones.
         """
-        vectors: list[Vector] = []
-        for run in runs(pictures, _PICTURES_A_RUN, deadline):
-            vectors += self._embed_run(run)
-        return vectors
+        return embed_runs(views, _PICTURES_A_RUN, deadline, self._embed_run)
 
-    def _embed_run(self, pictures: Sequence[Picture]) -> list[Vector]:
+    def _embed_run(self, views: Sequence[View]) -> list[Vector]:
         import numpy as np
 
-        levels = b"".join(
-            view
-            for picture in pictures
-            for view in (picture.centre_square(SIZE_PX), picture.padded_square(SIZE_PX))
-        )
-        views = np.frombuffer(levels, np.uint8).reshape(-1, SIZE_PX, SIZE_PX, 3)
-        weights = _class_weights(self._lite0.get().logits(views))
+        squares = np.frombuffer(b"".join(views), np.uint8).reshape(-1, SIZE_PX, SIZE_PX, 3)
+        weights = _class_weights(self._lite0.get().logits(squares))
         labels = self._labels.get()
-        by_view = weights @ (labels - labels.mean(axis=0))
-        return _unit(by_view.reshape(len(pictures), _VIEWS, -1).mean(axis=1))
+        by_square = weights @ (labels - labels.mean(axis=0))
+        return _unit(by_square.reshape(len(views), _SQUARES, -1).mean(axis=1))
 
 
 def _load_labels() -> "NDArray[np.float32]":

@@ -3,9 +3,11 @@
 import base64
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Final
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, TypeVar
 
 from pydantic import JsonValue
 
@@ -13,17 +15,17 @@ from shared.embedding.local import Once
 from shared.embedding.manifest import Manifest
 from shared.embedding.roboflow_api import RoboflowApi
 from shared.embedding.tokens import clip_tokens, surely_fits
-from shared.errors import InputError, SettingsError, Unavailable
+from shared.errors import InputError, OverBudget, PixseekError, SettingsError, Unavailable
 from shared.images import Picture
 from shared.models import EmbeddingModel, Vector
-from shared.ports import SpendGuard
+from shared.ports import Embedder, SpendGuard, View
 
 _TEXTS_A_REQUEST: Final = 64
 
-Call = Callable[[], list[list[float]]]
+_Found = TypeVar("_Found")
 
 
-class RoboflowEmbedder:
+class RoboflowEmbedder(Embedder):
     """Texts as lists; pictures one a request, many in flight: the default engine of Roboflow's server merges
     the pictures of a list into one.
 
@@ -67,35 +69,47 @@ class RoboflowEmbedder:
         """
         texts = [self._readable(text) for text in texts]
         parts = [texts[start : start + _TEXTS_A_REQUEST] for start in range(0, len(texts), _TEXTS_A_REQUEST)]
-        calls = [self._text_call(list(part), deadline) for part in parts]
-        vectors = self._run(calls, deadline)
-        return [
-            vector
-            for part, rows in zip(parts, vectors, strict=True)
-            for vector in self._unit(rows, expected=len(part))
-        ]
+        with self._begun([partial(self._embed_part, part, deadline) for part in parts]) as begun:
+            return [vector for future in begun for vector in _result(future, deadline)]
 
-    def embed_pictures(self, pictures: Sequence[Picture], *, deadline: float = math.inf) -> list[Vector]:
-        """One unit vector a picture, in order. Raises as `embed_texts` does."""
-        calls = [self._picture_call(picture, deadline) for picture in pictures]
-        return [self._unit(rows, expected=1)[0] for rows in self._run(calls, deadline)]
+    def view(self, picture: Picture) -> View:
+        """A PNG of what the model looks at."""
+        return picture.model_view_png(self._size_px)
 
-    def _text_call(self, texts: list[str], deadline: float) -> Call:
-        return lambda: self._api.embed("embed_text", {"text": list(texts)}, deadline=deadline)
+    def embed_views(
+        self, views: Sequence[View], *, deadline: float = math.inf
+    ) -> list[Vector | PixseekError]:
+        """One unit vector a view, in order, or the error that its own request has met, `Unavailable` if that
+        was not answered in time.
 
-    def _picture_call(self, picture: Picture, deadline: float) -> Call:
-        def call() -> list[list[float]]:
-            png = base64.b64encode(picture.model_view_png(self._size_px)).decode("ascii")
-            image: dict[str, JsonValue] = {"type": "base64", "value": png}
-            return self._api.embed("embed_image", {"image": image}, deadline=deadline)
+        Once Roboflow refuses us (`SettingsError`) or the spend guard does (`OverBudget`), requests that have
+        not begun are not made: their views share that error.
+        """
+        refusals: list[PixseekError] = []
+        with self._begun([partial(self._embed_view, view, refusals, deadline) for view in views]) as begun:
+            return [_outcome(future, deadline) for future in begun]
 
-        return call
+    def _embed_part(self, texts: Sequence[str], deadline: float) -> list[Vector]:
+        return self._ask("embed_text", {"text": list(texts)}, expected=len(texts), deadline=deadline)
 
-    def _run(self, calls: Sequence[Call], deadline: float) -> list[list[list[float]]]:
-        """Many at once, no more than `concurrency` in this process. The first failure ends the rest."""
+    def _embed_view(self, view: View, refusals: list[PixseekError], deadline: float) -> Vector | PixseekError:
+        if refusals:
+            return refusals[0]
+        image: JsonValue = {"type": "base64", "value": base64.b64encode(view).decode("ascii")}
+        try:
+            return self._ask("embed_image", {"image": image}, expected=1, deadline=deadline)[0]
+        except PixseekError as exc:
+            error = exc.with_traceback(None)  # without its frames, which hold the view
+        if isinstance(error, SettingsError | OverBudget):
+            refusals.append(error)
+        return error
+
+    @contextmanager
+    def _begun(self, calls: Sequence[Callable[[], _Found]]) -> Iterator[list[Future[_Found]]]:
+        """Many at once, no more than `concurrency` in this process; none begins after the block."""
         futures = [self._threads.get().submit(call) for call in calls]
         try:
-            return [_result(future, deadline) for future in futures]
+            yield futures
         finally:
             for future in futures:
                 future.cancel()
@@ -110,12 +124,15 @@ class RoboflowEmbedder:
                 raise InputError(f"the text is too long for the model: {len(tokens)} tokens, at most {limit}")
         return text
 
-    def _unit(self, rows: list[list[float]], *, expected: int) -> list[Vector]:
+    def _ask(
+        self, route: str, body: Mapping[str, JsonValue], *, expected: int, deadline: float
+    ) -> list[Vector]:
+        rows = self._api.embed(route, body, deadline=deadline)
         if len(rows) != expected:
             raise Unavailable(f"Roboflow answered {len(rows)} vectors for {expected} inputs")
-        return [self._unit_vector(row) for row in rows]
+        return [self._unit(row) for row in rows]
 
-    def _unit_vector(self, row: list[float]) -> Vector:
+    def _unit(self, row: list[float]) -> Vector:
         if len(row) != self._model.dimensions:
             raise SettingsError(
                 f"Roboflow answered a vector of {len(row)} numbers, and {self._model.name} has "
@@ -127,9 +144,16 @@ class RoboflowEmbedder:
         return [value / length for value in row]
 
 
-def _result(future: Future[list[list[float]]], deadline: float) -> list[list[float]]:
+def _result(future: Future[_Found], deadline: float) -> _Found:
     """A thread that hangs beyond the caller's time is left behind."""
     done, _ = wait([future], None if math.isinf(deadline) else max(0.0, deadline - time.monotonic()))
     if not done:
         raise Unavailable("Roboflow did not answer in the time that was left")
     return future.result()
+
+
+def _outcome(future: Future[Vector | PixseekError], deadline: float) -> Vector | PixseekError:
+    try:
+        return _result(future, deadline)
+    except Unavailable as exc:
+        return exc.with_traceback(None)

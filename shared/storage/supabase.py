@@ -1,19 +1,38 @@
 """Supabase Storage, through storage3."""
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
 from urllib.parse import quote
 
 import httpx
 from storage3 import SyncStorageClient
-from storage3._sync.file_api import SyncBucketProxy
 from storage3.exceptions import StorageApiError
 
-from shared.errors import AccessDenied, ObjectGone, SettingsError, Unavailable
-from shared.models import ObjectRef, StoredObject
+from shared.errors import AccessDenied, ObjectGone, Unavailable
+from shared.models import ObjectRef, StoredObject, UploadLink
+from shared.storage.faults import no_bucket
+from shared.storage.names import check_name, check_path, unaddressable
+from shared.storage.supabase_faults import answered, check
 
-_MAX_SIGNED_AT_ONCE = 1000
-_DENIED = {"401", "403"}
+_MOST_AT_ONCE: Final = 1000
+_DUPLICATE: Final = "409"
+_TOKEN: Final = re.compile(r"[!-~]+")
+
+
+class Opened:
+    """An object whose bytes are about to be read."""
+
+    def __init__(self, stored: StoredObject, response: httpx.Response) -> None:
+        self.stored = stored
+        self._response = response
+
+    def read(self) -> bytes:
+        """Its bytes. Raises `Unavailable`."""
+        with answered():
+            return self._response.read()
 
 
 class SupabaseStorage:
@@ -25,81 +44,139 @@ class SupabaseStorage:
         *,
         service_key: str,
         anon_key: str,
-        head: Callable[[ObjectRef], StoredObject | None],
+        heads: Callable[[Sequence[ObjectRef]], list[StoredObject | None]],
+        list_page: Callable[[str, str, int], list[StoredObject]],
         link_expires_s: int,
         timeout_s: float,
     ) -> None:
-        """`head` asks the database: Storage's own API does not tell who owns an object."""
+        """`heads` and `list_page` ask the database: Storage's own API tells neither owners nor versions."""
         self._url = f"{url}/storage/v1/"
         self._http = httpx.Client(timeout=timeout_s)
-        self._service = self._client(service_key, service_key)
+        self._service_key = service_key
         self._anon_key = anon_key
-        self._head = head
+        self._heads = heads
+        self._list_page = list_page
         self._link_expires_s = link_expires_s
 
-    def head(self, ref: ObjectRef) -> StoredObject | None:
-        """What is stored under this name now; None when nothing is. Raises `Unavailable`."""
-        return self._head(ref)
+    def heads(self, refs: Sequence[ObjectRef]) -> list[StoredObject | None]:
+        """What is stored under these names now, in order."""
+        return self._heads(refs)
 
-    def read(self, ref: ObjectRef) -> bytes:
-        """The object's bytes. Raises `ObjectGone`, `Unavailable`."""
+    def list_page(self, bucket: str, *, after: str = "", limit: int = 1000) -> list[StoredObject]:
+        """The next objects whose names come after `after`, by the names' UTF-8 bytes."""
+        return self._list_page(bucket, after, limit)
+
+    @contextmanager
+    def open(self, ref: ObjectRef) -> Iterator[Opened]:
+        """An object, its bytes not read yet, and without a version: the database asks storage for that.
+
+        Raises `ObjectGone`, also when Storage takes our key for none: it answers both alike.
+        """
+        # Identity: otherwise the length could be that of a compressed body.
+        headers = {**self._headers(None), "Accept-Encoding": "identity"}
+        request = self._http.build_request("GET", self._object_url("", ref), headers=headers)
+        with answered():
+            response = self._http.send(request, stream=True)
         try:
-            return self._service.from_(ref.bucket).download(ref.name)
-        except StorageApiError as exc:
-            if str(exc.status) == "404":
-                raise ObjectGone("no object of this name in the bucket") from exc
-            raise _translated(exc) from exc
-        except httpx.HTTPError as exc:
-            raise Unavailable("Supabase Storage does not answer") from exc
+            with answered():
+                check(response)
+            yield Opened(_described(ref, response.headers), response)
+        finally:
+            response.close()
 
-    def links(self, refs: Sequence[ObjectRef], *, caller_token: str) -> list[str | None]:
+    def put(self, ref: ObjectRef, data: bytes, *, content_type: str) -> None:
+        """Write an object, over what is there; a missing bucket is made, private. Raises `InputError`."""
+        if "%" in check_name(ref.name):  # storage3 would decode it
+            raise unaddressable(ref.name, "Supabase Storage takes no percent sign")
+        try:
+            self._upload(ref, data, content_type)
+        except ObjectGone:
+            with answered():
+                self._make_bucket(ref.bucket)
+            self._upload(ref, data, content_type)
+
+    def delete(self, refs: Sequence[ObjectRef]) -> None:
+        """Delete objects; what is not there is no error."""
+        for bucket, names in _batches(refs):
+            with answered():
+                self._client(None).from_(bucket).remove(names)
+
+    def links(self, refs: Sequence[ObjectRef], *, caller_token: str | None) -> list[str | None]:
         """An expiring link to each object, in order; None for one that is gone or not the caller's to read.
 
-        Raises `AccessDenied`, `Unavailable`.
+        Raises `AccessDenied`.
         """
-        client = self._client(self._anon_key, caller_token)
-        names: defaultdict[str, list[str]] = defaultdict(list)
-        for ref in refs:
-            names[ref.bucket].append(ref.name)
-        signed = {
-            ObjectRef(bucket, name): link
-            for bucket, wanted in names.items()
-            for name, link in zip(wanted, self._sign(client.from_(bucket), wanted), strict=True)
-        }
+        client = self._client(caller_token)
+        signed: dict[ObjectRef, str | None] = {}
+        for bucket, names in _batches(refs):
+            with answered(caller_token):
+                links = client.from_(bucket).create_signed_urls(names, self._link_expires_s)
+            for name, link in zip(names, links, strict=True):
+                ref = ObjectRef(bucket, name)
+                signed[ref] = self._link(ref, link["signedURL"])
         return [signed[ref] for ref in refs]
 
-    def _sign(self, bucket: SyncBucketProxy, names: Sequence[str]) -> list[str | None]:
-        links: list[str | None] = []
-        for start in range(0, len(names), _MAX_SIGNED_AT_ONCE):
-            batch = list(names[start : start + _MAX_SIGNED_AT_ONCE])
-            try:
-                signed = bucket.create_signed_urls(batch, self._link_expires_s)
-            except StorageApiError as exc:
-                if str(exc.status) in _DENIED:
-                    raise AccessDenied("Supabase Storage refuses this caller") from exc
-                raise _translated(exc) from exc
-            except httpx.HTTPError as exc:
-                raise Unavailable("Supabase Storage does not answer") from exc
-            links += [
-                self._link(bucket.id, name, item["signedURL"])
-                for name, item in zip(batch, signed, strict=True)
-            ]
-        return links
+    def upload_link(self, ref: ObjectRef, *, content_type: str, caller_token: str | None) -> UploadLink:
+        """A right to upload one object that is not there yet; how long it lasts is the project's setting.
 
-    def _client(self, api_key: str, token: str) -> SyncStorageClient:
-        headers = {"apikey": api_key, "Authorization": f"Bearer {token}"}
-        return SyncStorageClient(self._url, headers, http_client=self._http)
+        Raises `AccessDenied`, `InputError`.
+        """
+        # Not by storage3: it cannot read the answer for a name with a question mark.
+        url = self._object_url("upload/sign/", ref)
+        try:
+            with answered(caller_token):
+                answer = check(self._http.post(url, headers=self._headers(caller_token)))
+        except ObjectGone as exc:
+            raise no_bucket(ref.bucket) from exc
+        token = answer.json()["url"].rpartition("token=")[2]
+        return UploadLink(f"{url}?token={token}", "PUT", {"Content-Type": content_type})
 
-    def _link(self, bucket: str, name: str, signed_url: str | None) -> str | None:
+    def _upload(self, ref: ObjectRef, data: bytes, content_type: str) -> None:
+        with answered():
+            self._client(None).from_(ref.bucket).upload(
+                ref.name, data, {"content-type": content_type, "upsert": "true"}
+            )
+
+    def _make_bucket(self, bucket: str) -> None:
+        try:
+            self._client(None).create_bucket(bucket)
+        except StorageApiError as exc:
+            if str(exc.status) != _DUPLICATE:  # somebody was faster
+                raise
+
+    def _client(self, caller_token: str | None) -> SyncStorageClient:
+        return SyncStorageClient(self._url, self._headers(caller_token), http_client=self._http)
+
+    def _headers(self, caller_token: str | None) -> dict[str, str]:
+        """The caller's rights, or our own without a token."""
+        if caller_token is None:
+            return {"apikey": self._service_key, "Authorization": f"Bearer {self._service_key}"}
+        if not _TOKEN.fullmatch(caller_token):
+            raise AccessDenied("the token is not one: it holds other than visible ASCII characters")
+        return {"apikey": self._anon_key, "Authorization": f"Bearer {caller_token}"}
+
+    def _object_url(self, act: str, ref: ObjectRef) -> str:
+        return f"{self._url}object/{act}{quote(ref.bucket, safe='')}/{quote(check_path(ref.name))}"
+
+    def _link(self, ref: ObjectRef, signed_url: str | None) -> str | None:
         """The batch answer holds names unencoded, and `?` would end one early: only its token is used."""
         if signed_url is None:
             return None
-        token = signed_url.rpartition("token=")[2]
-        return f"{self._url}object/sign/{quote(bucket)}/{quote(name)}?token={token}"
+        return f"{self._object_url('sign/', ref)}?token={signed_url.rpartition('token=')[2]}"
 
 
-def _translated(error: StorageApiError) -> SettingsError | Unavailable:
-    """Storage answers almost every error with HTTP 400; the true status is text in the body."""
-    if str(error.status) in _DENIED:
-        return SettingsError("Supabase Storage refuses SUPABASE_SERVICE_ROLE_KEY")
-    return Unavailable(f"Supabase Storage answered {error.status}")
+def _described(ref: ObjectRef, headers: Mapping[str, str]) -> StoredObject:
+    if not headers.get("content-length", "").isdecimal():
+        raise Unavailable("Supabase Storage does not say how large the object is")
+    etag = headers.get("etag", "").removeprefix("W/").strip('"')
+    return StoredObject(ref, None, int(headers["content-length"]), etag or None)
+
+
+def _batches(refs: Sequence[ObjectRef]) -> Iterator[tuple[str, list[str]]]:
+    """A bucket with some of its names, as many as Storage takes at once."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for ref in refs:
+        names[ref.bucket].append(ref.name)
+    for bucket, wanted in names.items():
+        for start in range(0, len(wanted), _MOST_AT_ONCE):
+            yield bucket, wanted[start : start + _MOST_AT_ONCE]

@@ -14,6 +14,7 @@ from infra import photographs
 from infra.cli.connection import Project
 from infra.local.home import ROOT
 from tests.command_line import CommandLine, processes_of
+from tests.integration.conftest import rows
 from tests.integration.test_restarts import Served
 from tests.ports import free_base_port
 
@@ -174,6 +175,65 @@ class TestStatus:
         done = pixseek.run("status")
 
         assert project.connection.service_role_key not in done.stdout + done.stderr
+
+
+class TestFailures:
+    @pytest.fixture
+    def failed_by_mistake(self, project: Project) -> str:
+        """A good picture that is on record as failed."""
+        [known] = [
+            row
+            for row in rows(project.client, "list_images_v1", bucket_name="photos")
+            if row["name"] == _GOOD[0]
+        ]
+        item = {
+            "bucket": "photos",
+            "name": _GOOD[0],
+            "ordering_key": known["ordering_key"],
+            "reason": "Was ist?",
+        }
+        project.client.rpc("record_images_v1", {"images": [item]}).execute()
+        return _GOOD[0]
+
+    def test_are_shown_with_the_reason_and_what_to_do(self, pixseek: CommandLine) -> None:
+        done = pixseek.run("failures")
+
+        assert done.returncode == 0
+        assert re.search(rf"photos/{_BROKEN} +not a picture", done.stdout)
+        assert "pixseek failures --retry" in done.stdout
+
+    def test_as_json_are_a_line_each(self, pixseek: CommandLine) -> None:
+        done = pixseek.run("failures", "--json", "--reason", "NOT A picture")
+
+        [line] = done.stdout.splitlines()
+        failure = json.loads(line)
+        assert (failure["bucket"], failure["image"]) == ("photos", _BROKEN)
+        assert "not a picture" in failure["reason"]
+
+    @pytest.mark.parametrize("option", [("--bucket", "another"), ("--reason", "50% of it")])
+    def test_of_another_bucket_or_reason_are_not_shown(
+        self, option: tuple[str, str], pixseek: CommandLine
+    ) -> None:
+        done = pixseek.run("failures", *option)
+
+        assert done.returncode == 0
+        assert done.stdout == "nothing failed\n"
+
+    def test_tried_again_are_searchable_when_nothing_is_wrong_with_them(
+        self, failed_by_mistake: str, pixseek: CommandLine, project: Project
+    ) -> None:
+        done = pixseek.run("failures", "--retry", "--reason", "was ist")
+
+        assert done.returncode == 0
+        assert "1 searchable now" in done.stdout
+        assert failed_by_mistake in [result.image for result in project.search("a cat", 3).results]
+
+    def test_tried_again_fail_again_when_they_are_no_pictures(self, pixseek: CommandLine) -> None:
+        done = pixseek.run("failures", "--retry")
+
+        assert done.returncode == 1
+        assert "1 failed again" in done.stdout
+        assert f"left out photos/{_BROKEN}: not a picture" in done.stdout
 
 
 class TestSpending:

@@ -19,7 +19,8 @@ from shared.images import Picture
 from shared.permits import Unlimited
 from shared.ports import Embedder
 from tests.clip_models import write_colour_clip, write_multilingual_tower, write_tiny_clip
-from tests.roboflow_api import serving
+from tests.roboflow_api import delayed, serving
+from tests.roboflow_faults import embeddings
 
 _TEXTS = ("a cat", "红", "two workers with yellow hard hats", "red", "a cat")
 
@@ -102,9 +103,46 @@ def test_pictures_keep_their_order(embedder: Embedder, pictures: list[Picture]) 
     )
 
 
+def test_views_are_to_it_what_their_pictures_are(embedder: Embedder, pictures: list[Picture]) -> None:
+    views = [embedder.view(picture) for picture in pictures]
+
+    embedded = embedder.embed_views(views)
+
+    assert {type(view) for view in views} == {bytes}
+    assert views[0] == views[-1] != views[1]
+    assert np.asarray(embedded) == pytest.approx(np.asarray(embedder.embed_pictures(pictures)), abs=1e-5)
+
+
+def test_views_keep_their_order(embedder: Embedder, pictures: list[Picture]) -> None:
+    views = [embedder.view(picture) for picture in pictures] * 3
+
+    together = embedder.embed_views(views)
+
+    assert np.asarray(together) == pytest.approx(
+        np.asarray([embedder.embed_views([view])[0] for view in views]), abs=1e-5
+    )
+
+
+def test_a_view_that_fails_costs_only_itself(pictures: list[Picture]) -> None:
+    """Of those that each have a request of their own."""
+    with serving() as api:
+        embedder = RoboflowEmbedder(
+            manifest_named("openai/clip-vit-base-patch16"), guard=Unlimited(), url=api.url, concurrency=1
+        )
+        views = [embedder.view(picture) for picture in pictures]
+        whole = embedder.embed_views(views)
+        api.next.extend([delayed(0), delayed(0), embeddings([])])
+
+        embedded = embedder.embed_views(views)
+
+    assert isinstance(embedded[2], Unavailable)
+    assert [*embedded[:2], *embedded[3:]] == [*whole[:2], *whole[3:]]
+
+
 def test_nothing_becomes_nothing(embedder: Embedder) -> None:
     assert embedder.embed_texts([]) == []
     assert embedder.embed_pictures([]) == []
+    assert embedder.embed_views([]) == []
 
 
 def test_threads_may_share_it(embedder: Embedder, pictures: list[Picture]) -> None:
@@ -129,6 +167,14 @@ def test_texts_are_not_begun_after_the_deadline(embedder: Embedder) -> None:
 def test_pictures_are_not_begun_after_the_deadline(embedder: Embedder, pictures: list[Picture]) -> None:
     with pytest.raises(Unavailable):
         embedder.embed_pictures(pictures, deadline=time.monotonic() - 1)
+
+
+def test_views_are_not_begun_after_the_deadline(embedder: Embedder, pictures: list[Picture]) -> None:
+    views = [embedder.view(picture) for picture in pictures]
+
+    embedded = embedder.embed_views(views, deadline=time.monotonic() - 1)
+
+    assert [type(error) for error in embedded] == [Unavailable] * len(pictures)
 
 
 def test_the_model_says_what_the_index_has_to_know(embedder: Embedder) -> None:

@@ -166,12 +166,13 @@ def test_a_picture_is_kept_from_others_for_as_long_as_its_call_may_take(
         anon_key=connection.anon_key,
         timeout_s=10,
         lane=Lane.INDEXING,
+        provider="s3",
         keep_permits=permits.add,
     )
-    stored = StoredObject(ObjectRef("photos", "long.png"), "1", "1", 10, None)
-    image = ImageRecord(stored, "ab" * 32, "image/png", 1, 1)
+    stored = StoredObject(ObjectRef("photos", "long.png"), "1", 10)
+    image = ImageRecord(stored, "1", "ab" * 32)
 
-    database.record(image, model="openai/clip-vit-base-patch16", deadline=time.monotonic() + 300)
+    database.record([image], model="openai/clip-vit-base-patch16", deadline=time.monotonic() + 300)
 
     leased = "select extract(epoch from max(leased_until) - clock_timestamp()) from pixseek.work"
     with psycopg.connect(stack.dsn("supabase_admin")) as session:

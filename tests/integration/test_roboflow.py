@@ -274,6 +274,96 @@ class TestPictures:
         assert arrival.size_bytes < 200_000
 
 
+class TestViews:
+    def test_are_small_however_large_the_picture_is(self, embedder: RoboflowEmbedder) -> None:
+        rings = Image.effect_mandelbrot((500, 500), (-2, -1.5, 1, 1.5), 100).convert("RGB")
+
+        view = embedder.view(_picture(rings.resize((4000, 3000))))
+
+        assert len(view) <= 224 * 224 * 3
+
+    @pytest.mark.usefixtures("at_once")
+    def test_that_fail_leave_the_others_alone(self, api: RoboflowApi, guard: Guard) -> None:
+        pictures = [_coloured(number) for number in range(6)]
+        embedder = _embedder(api.url, guard, concurrency=1)
+        api.next.extend([delayed(0), status(503), status(503), status(503), status(503), delayed(0)])
+        api.next.extend([embeddings([]), delayed(0)])
+
+        embedded = embedder.embed_views([embedder.view(picture) for picture in pictures])
+
+        assert [str(embedded[1]), str(embedded[3])] == [
+            "Roboflow answered 503",
+            "Roboflow answered 0 vectors for 1 inputs",
+        ]
+        assert isinstance(embedded[1], Unavailable)
+        assert [embedded[n] for n in (0, 2, 4, 5)] == [_direction(pictures[n]) for n in (0, 2, 4, 5)]
+
+    @pytest.mark.parametrize(
+        "fault", [status(401), status(402), embeddings([[0.1] * 768])], ids=["key", "credits", "model"]
+    )
+    def test_are_not_sent_once_an_operator_must_act(
+        self, fault: Fault, api: RoboflowApi, guard: Guard
+    ) -> None:
+        embedder = _embedder(api.url, guard, concurrency=1)
+        api.next.extend([delayed(0), fault])
+        picture = _coloured(1)
+
+        embedded = embedder.embed_views([embedder.view(picture)] * 40)
+
+        assert embedded[0] == _direction(picture)
+        assert isinstance(embedded[1], SettingsError)
+        assert embedded[1:] == [embedded[1]] * 39
+        assert len(api.arrivals) == len(guard.deadlines) == 2
+
+    def test_are_not_sent_once_one_of_many_in_flight_is_refused(
+        self, api: RoboflowApi, embedder: RoboflowEmbedder
+    ) -> None:
+        api.next.append(delayed(0.5))
+        api.otherwise = status(401)
+
+        embedded = embedder.embed_views([embedder.view(_coloured(1))] * 200)
+
+        assert [type(error) for error in embedded].count(SettingsError) == 199
+        assert len(api.arrivals) < 100
+
+    def test_are_not_sent_once_the_budget_is_spent(self, api: RoboflowApi) -> None:
+        grants = iter([Granted([0.0, 0.0], None, None), Granted([], None, _FREES_AT)])
+        embedder = _embedder(api.url, Permits(lambda *_: next(grants)), concurrency=1)
+        picture = _coloured(1)
+
+        embedded = embedder.embed_views([embedder.view(picture)] * 5)
+
+        assert embedded[:2] == [_direction(picture)] * 2
+        assert isinstance(embedded[2], OverBudget)
+        assert embedded[2:] == [embedded[2]] * 3
+        assert len(api.arrivals) == 2
+
+    @pytest.mark.parametrize("fault", [no_answer, dribbled_headers])
+    def test_that_hang_are_left_behind(self, fault: Fault, api: RoboflowApi, guard: Guard) -> None:
+        embedder = _embedder(api.url, guard, concurrency=2)
+        api.next.append(fault)
+        picture = _coloured(1)
+
+        embedded = embedder.embed_views([embedder.view(picture)] * 5, deadline=time.monotonic() + 2)
+
+        [late] = [error for error in embedded if isinstance(error, Unavailable)]
+        assert type(late) is Unavailable
+        assert [vector for vector in embedded if vector is not late] == [_direction(picture)] * 4
+
+    @pytest.mark.usefixtures("at_once")
+    @pytest.mark.parametrize("fault", [status(401), status(503), no_answer], ids=["401", "503", "no answer"])
+    def test_are_not_kept_by_their_errors(
+        self, fault: Fault, api: RoboflowApi, embedder: RoboflowEmbedder
+    ) -> None:
+        api.otherwise = fault
+
+        [error] = embedder.embed_views([embedder.view(_coloured(1))], deadline=_soon())
+
+        assert isinstance(error, PixseekError)
+        assert error.__traceback__ is None
+        assert error.__cause__ is error.__context__ is None
+
+
 class TestRequests:
     def test_say_which_weights_are_wanted(self, api: RoboflowApi, embedder: RoboflowEmbedder) -> None:
         embedder.embed_texts(["a cat"])

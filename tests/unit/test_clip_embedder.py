@@ -183,6 +183,13 @@ def test_the_picture_of_a_colour_lies_where_its_name_lies(colour: ClipEmbedder) 
     assert np.max(likeness - np.eye(len(COLOURS))) < 0.34
 
 
+def test_a_view_is_the_pixels_that_the_model_looks_at(tiny: ClipEmbedder) -> None:
+    picture = _drawn(5)
+
+    assert tiny.view(picture) == picture.model_view(224)
+    assert len(tiny.view(picture)) == 224 * 224 * 3
+
+
 class TestLoading:
     def test_waits_until_something_is_to_embed(self, tmp_path: Path) -> None:
         embedder = ClipEmbedder(_CLIP, tmp_path / "nowhere")
@@ -235,6 +242,18 @@ class TestADeadline:
         assert next(parts) == range(8)
         with pytest.raises(Unavailable, match="no time is left"):
             next(parts)
+
+    def test_that_passes_costs_no_vector_that_is_there(
+        self, monkeypatch: pytest.MonkeyPatch, tiny: ClipEmbedder
+    ) -> None:
+        views = [tiny.view(_drawn(seed)) for seed in range(10)]
+        whole = tiny.embed_views(views)
+        monkeypatch.setattr(local, "time", SimpleNamespace(monotonic=iter([1.0, 3.0]).__next__))
+
+        embedded = tiny.embed_views(views, deadline=2.0)
+
+        assert embedded[:8] == whole[:8]
+        assert [type(error) for error in embedded[8:]] == [Unavailable] * 2
 
 
 class TestFilesOfOtherForms:
@@ -295,6 +314,15 @@ def _embed_pictures(embedder: ClipEmbedder) -> list[Vector]:
 
 _Embed = Callable[[ClipEmbedder], list[Vector]]
 _CALLS = {"text_model.onnx": _embed_texts, "vision_model.onnx": _embed_pictures}
+
+
+def test_weights_that_are_missing_are_the_result_of_all_views(tmp_path: Path) -> None:
+    embedder = ClipEmbedder(_CLIP, tmp_path)
+
+    embedded = embedder.embed_views([embedder.view(_drawn(0))] * 20)
+
+    assert isinstance(embedded[0], SettingsError)
+    assert embedded == [embedded[0]] * 20
 
 
 @pytest.mark.parametrize(("name", "embed"), _CALLS.items(), ids=["texts", "pictures"])

@@ -10,8 +10,9 @@ import pytest
 _ROOT = Path(__file__).parents[2]
 _HEAVY = (
     "PIL",
+    "_pi_heif",
     "boto3",
-    "botocore",
+    "botocore.session",  # Powertools looks at the version of botocore, and at no more of it
     "google.cloud.storage",
     "numpy",
     "obstore",
@@ -24,7 +25,13 @@ _HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "entry", ["functions.index_image.gcp", "functions.search_images.app", "functions.search_images.gcp"]
+    "entry",
+    [
+        "functions.index_image.aws",
+        "functions.index_image.gcp",
+        "functions.search_images.app",
+        "functions.search_images.gcp",
+    ],
 )
 def test_an_entry_point_imports_with_an_empty_environment_and_loads_no_model(entry: str) -> None:
     program = f"import {entry}, sys; print(*sorted(set({_HEAVY!r}) & set(sys.modules)))"

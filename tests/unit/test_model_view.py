@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from infra import photographs
-from shared.embedding.clip import VisionTower
+from shared.embedding.clip import ClipEmbedder, VisionTower
 from shared.embedding.manifest import Vision, manifest_named
 from shared.images import Picture, decode
 from tests.clip_models import write_colour_clip
@@ -133,7 +133,7 @@ class TestPixels:
     ) -> None:
         view = np.asarray(every_level).astype(np.float64)
 
-        pixels = VisionTower(vision, folder, 1).pixels([_picture(every_level)])
+        pixels = VisionTower(vision, folder, 1).pixels([every_level.tobytes()])
 
         expected = ((view / 255 - vision.mean) / vision.std).transpose(2, 0, 1)[None]
         assert pixels.dtype == np.float32
@@ -146,26 +146,27 @@ class TestPixels:
             np.asarray(values, np.float32) for values in (every_level, vision.mean, vision.std)
         )
 
-        pixels = VisionTower(vision, folder, 1).pixels([_picture(every_level)])
+        pixels = VisionTower(vision, folder, 1).pixels([every_level.tobytes()])
 
         expected = ((view * np.float32(1 / 255) - mean) / std).transpose(2, 0, 1)[None]
         assert np.abs(pixels - expected).max() <= 1e-6
 
     def test_of_several_pictures_keep_their_order(self, folder: Path, vision: Vision) -> None:
         tower = VisionTower(vision, folder, 1)
-        pictures = [_picture(_noise(width, 100)) for width in (100, 120, 140)]
+        views = [_picture(_noise(width, 100)).model_view(_SIZE) for width in (100, 120, 140)]
 
-        together = tower.pixels(pictures)
+        together = tower.pixels(views)
 
         assert together.shape == (3, 3, _SIZE, _SIZE)
-        assert np.array_equal(together, np.concatenate([tower.pixels([picture]) for picture in pictures]))
+        assert np.array_equal(together, np.concatenate([tower.pixels([view]) for view in views]))
 
     def test_of_a_model_that_stretches_show_the_whole_picture(self, folder: Path) -> None:
-        vision = manifest_named("google/siglip2-base-patch16-224").vision
-        assert vision
+        manifest = manifest_named("google/siglip2-base-patch16-224")
+        assert manifest.vision
         image = _noise(300, 100)
 
-        pixels = VisionTower(vision, folder, 1).pixels([_picture(image)])
+        view = ClipEmbedder(manifest, folder).view(_picture(image))
+        pixels = VisionTower(manifest.vision, folder, 1).pixels([view])
 
         whole = np.asarray(image.resize((_SIZE, _SIZE), Image.Resampling.BILINEAR))
         assert np.abs(pixels - (whole / 127.5 - 1).transpose(2, 0, 1)[None]).max() <= 1e-6

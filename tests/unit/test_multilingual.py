@@ -82,7 +82,10 @@ def test_pictures_go_to_the_first(embedder: Embedder, clip: ClipEmbedder) -> Non
         Picture(Image.new("RGB", (9, 9), levels), content_type="image/png") for levels in COLOURS.values()
     ]
 
-    assert embedder.embed_pictures(pictures) == clip.embed_pictures(pictures)
+    views = [embedder.view(picture) for picture in pictures]
+
+    assert views == [clip.view(picture) for picture in pictures]
+    assert embedder.embed_views(views) == embedder.embed_pictures(pictures) == clip.embed_pictures(pictures)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,13 @@ class TestPictures:
     def test_may_be_none(self, embedder: OfflineEmbedder) -> None:
         assert embedder.embed_pictures([]) == []
 
+    def test_are_kept_as_two_squares(self, embedder: OfflineEmbedder, photo: Photo) -> None:
+        cat = _picture(photo("chelsea.png"))
+
+        view = embedder.view(cat)
+
+        assert view == cat.centre_square(288) + cat.padded_square(288)
+
     @pytest.mark.parametrize(
         "image",
         [
@@ -287,6 +294,16 @@ def test_a_missing_package_of_weights_is_named_with_what_to_do(
 
     with pytest.raises(SettingsError, match="absent_package, which is not installed: install pixseek"):
         calls[module]()
+
+
+def test_missing_weights_are_the_result_of_all_views(monkeypatch: pytest.MonkeyPatch, photo: Photo) -> None:
+    monkeypatch.setattr("shared.embedding.lite0._PACKAGE", "absent_package")
+    embedder = OfflineEmbedder()
+
+    embedded = embedder.embed_views([embedder.view(_picture(photo("chelsea.png")))] * 10)
+
+    assert isinstance(embedded[0], SettingsError)
+    assert embedded == [embedded[0]] * 10
 
 
 def test_the_label_vectors_are_a_direction_for_each_of_1000_classes() -> None:

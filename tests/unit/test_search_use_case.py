@@ -52,7 +52,7 @@ class Store:
     def read(self, *_: object) -> bytes:
         raise AssertionError("a search asks for links only")
 
-    def links(self, refs: Sequence[ObjectRef], *, caller_token: str) -> list[str | None]:  # noqa: ARG002
+    def links(self, refs: Sequence[ObjectRef], *, caller_token: str | None) -> list[str | None]:  # noqa: ARG002
         return [f"https://{ref.name}" for ref in refs]
 
 

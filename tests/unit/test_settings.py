@@ -31,10 +31,10 @@ def test_all_that_is_missing_is_named_at_once() -> None:
     message = str(caught.value)
     assert "SUPABASE_URL" in message
     assert "SUPABASE_SERVICE_ROLE_KEY" in message
-    assert "WEBHOOK_SECRET" in message
+    assert "SUPABASE_SERVICE_ROLE_KEY" in message
 
 
-@pytest.mark.parametrize("name", ["SUPABASE_URL", "WEBHOOK_SECRET"])
+@pytest.mark.parametrize("name", ["SUPABASE_URL", "SUPABASE_ANON_KEY"])
 def test_an_empty_variable_counts_as_missing(name: str) -> None:
     with pytest.raises(SettingsError, match=name):
         parse_settings({**_GOOD, name: ""})
@@ -71,15 +71,48 @@ def test_roboflows_own_hosts_need_a_key_and_ones_own_server_does_not() -> None:
         parse_embedding_settings({"EMBEDDER": "roboflow"})
 
 
-@pytest.mark.parametrize(("timeout_s", "for_the_model_s"), [(4, 3), (10, 9), (60, 54)])
-def test_a_deadline_leaves_time_for_the_database_and_the_reply(
-    timeout_s: int, for_the_model_s: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("timeout_s", "left_s", "begin_s", "for_the_model_s"),
+    [(4, None, 2.2, 3), (10, None, 7, 9), (60, None, 42, 54), (60, 10.0, 7, 9)],
+)
+def test_the_times_of_a_call_leave_some_for_the_database_and_the_reply(
+    timeout_s: int,
+    left_s: float | None,
+    begin_s: float,
+    for_the_model_s: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
 
-    deadline = parse_settings({**_GOOD, "FUNCTION_TIMEOUT_S": str(timeout_s)}).deadline()
+    times = parse_settings({**_GOOD, "FUNCTION_TIMEOUT_S": str(timeout_s)}).times(left_s)
 
-    assert math.isclose(deadline, 1000 + for_the_model_s)
+    assert math.isclose(times.begin_by, 1000 + begin_s)
+    assert math.isclose(times.deadline, 1000 + for_the_model_s)
+
+
+def test_buckets_are_a_list_with_commas() -> None:
+    settings = parse_settings({**_GOOD, "BUCKETS": "photos, 2026 pictures ,"})
+
+    assert settings.buckets == {"photos", "2026 pictures"}
+    assert parse_settings(_GOOD).buckets == frozenset()
+
+
+def test_a_local_folder_of_pictures_needs_its_place() -> None:
+    with pytest.raises(SettingsError, match="STORAGE_DIR is missing"):
+        parse_settings({**_GOOD, "STORAGE": "local"})
+
+
+def test_during_a_rotation_the_secret_of_before_is_accepted_too() -> None:
+    settings = parse_settings({**_GOOD, "WEBHOOK_SECRET_BEFORE": "the-secret-of-before"})
+
+    assert settings.webhook_secrets() == [_GOOD["WEBHOOK_SECRET"], "the-secret-of-before"]
+
+
+def test_only_a_webhook_needs_the_secret() -> None:
+    settings = parse_settings({**_GOOD, "WEBHOOK_SECRET": ""})
+
+    with pytest.raises(SettingsError, match="WEBHOOK_SECRET is missing"):
+        settings.webhook_secrets()
 
 
 def test_a_folder_may_begin_with_ones_home(monkeypatch: pytest.MonkeyPatch) -> None:

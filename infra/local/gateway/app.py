@@ -19,6 +19,7 @@ from infra.local.gateway.database import Pool, make_pool, transaction
 from infra.local.gateway.downloads import Downloads
 from infra.local.gateway.errors import KeyRefused, RestError, StorageError
 from infra.local.gateway.files import Files
+from infra.local.gateway.lists import Lists
 from infra.local.gateway.rest import Rest
 from infra.local.gateway.rows import versions
 from infra.local.gateway.storage import Storage
@@ -36,6 +37,7 @@ def make_app(settings: Settings) -> Starlette:
     storage_pool = make_pool(settings.dsn_storage, _POOL_SIZE)
     buckets = Buckets(storage_pool, tokens, files)
     downloads = Downloads(storage_pool, tokens, files)
+    lists = Lists(storage_pool, tokens)
     storage = Storage(storage_pool, tokens, files, settings.file_size_limit_bytes)
     webhook = Webhook(settings, storage_pool)
 
@@ -51,7 +53,10 @@ def make_app(settings: Settings) -> Starlette:
         routes=[
             Route("/health", health),
             Mount("/rest/v1", routes=Rest(rest_pool, tokens).routes()),
-            Mount("/storage/v1", routes=[*buckets.routes(), *downloads.routes(), *storage.routes()]),
+            Mount(
+                "/storage/v1",
+                routes=[*buckets.routes(), *downloads.routes(), *lists.routes(), *storage.routes()],
+            ),
         ],
         middleware=[
             Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])

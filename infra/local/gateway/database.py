@@ -1,6 +1,7 @@
 """Transactions under a caller's role, with the settings that PostgREST and Storage both make."""
 
 import json
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -39,8 +40,16 @@ def make_pool(dsn: str, size: int) -> Pool:
         open=False,
         timeout=_ACQUIRE_S,
         kwargs={"autocommit": True},
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
     )
+
+
+async def _check(connection: Connection) -> None:
+    """A server that has gone has closed its end, which can be seen without asking it."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 @asynccontextmanager

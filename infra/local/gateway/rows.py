@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from infra.local.gateway.database import Connection
 
 Json = Mapping[str, object]
 
-SORTABLE = ("name", "created_at", "updated_at", "last_accessed_at")
 _PUBLISHED = "to_jsonb(o) - 'path_tokens'"
 _INSERT = """
 insert into storage.objects (id, bucket_id, name, owner, owner_id, version, metadata, user_metadata)
@@ -22,27 +20,6 @@ _OVERWRITE = """
 on conflict (bucket_id, name) do update set
   owner = excluded.owner, owner_id = excluded.owner_id, version = excluded.version,
   metadata = excluded.metadata, user_metadata = excluded.user_metadata
-"""
-# A folder is what lies before the next slash, seen once.
-_LIST = """
-select jsonb_build_object(
-  'name', segment, 'id', id, 'updated_at', updated_at, 'created_at', created_at,
-  'last_accessed_at', last_accessed_at, 'metadata', metadata)
-from (
-  select distinct on (segment, folder)
-    segment, folder,
-    case when not folder then o.id end as id,
-    case when not folder then o.updated_at end as updated_at,
-    case when not folder then o.created_at end as created_at,
-    case when not folder then o.last_accessed_at end as last_accessed_at,
-    case when not folder then o.metadata end as metadata
-  from storage.objects o
-  cross join lateral (select substr(o.name, length(%(prefix)s) + 1) as rest) r
-  cross join lateral (select split_part(rest, '/', 1) as segment, strpos(rest, '/') > 0 as folder) s
-  where o.bucket_id = %(bucket)s and starts_with(lower(o.name), lower(%(prefix)s || %(search)s))
-) entries
-order by {order} {direction}, lower(segment) collate "C" {direction}
-limit %(limit)s offset %(offset)s
 """
 
 
@@ -73,17 +50,6 @@ class NewObject:
     owner_id: str | None
     metadata: Json
     user_metadata: Json
-
-
-class Page(NamedTuple):
-    """Which part of a bucket to list."""
-
-    prefix: str
-    search: str
-    limit: int
-    offset: int
-    column: str
-    descending: bool
 
 
 async def find_bucket(connection: Connection, bucket: str) -> Json | None:
@@ -154,15 +120,6 @@ async def delete_objects(connection: Connection, bucket: str, names: Sequence[st
     """  # noqa: S608 -- a constant
     listed = None if names is None else list(names)
     rows = await (await connection.execute(statement, (bucket, listed, listed))).fetchall()
-    return [row for (row,) in rows]
-
-
-async def list_objects(connection: Connection, bucket: str, page: Page) -> list[Json]:
-    """Files and folders right under a prefix."""
-    column = sql.Identifier(page.column) if page.column != "name" else sql.SQL('lower(segment) collate "C"')
-    query = sql.SQL(_LIST).format(order=column, direction=sql.SQL("desc" if page.descending else "asc"))
-    parameters = {"bucket": bucket, **page._asdict()}
-    rows = await (await connection.execute(query, parameters)).fetchall()
     return [row for (row,) in rows]
 
 

@@ -1,25 +1,28 @@
-"""`/storage/v1/object`: uploading, moving, copying, listing and removing objects."""
+"""`/storage/v1/object`: uploading, moving, copying and removing objects."""
 
 from datetime import UTC, datetime
 
+import psycopg
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from infra.local.gateway import rows
 from infra.local.gateway.access import as_caller, as_owner, check_key, go_on_as, storage_caller
-from infra.local.gateway.bodies import ListObjects, RemoveObjects, Transfer, parse_body
+from infra.local.gateway.bodies import RemoveObjects, Transfer, parse_body
 from infra.local.gateway.database import Pool
-from infra.local.gateway.errors import no_bucket, no_object
+from infra.local.gateway.errors import StorageError, no_bucket, no_object
 from infra.local.gateway.files import Files, Stored
 from infra.local.gateway.locks import ObjectLocks
 from infra.local.gateway.rows import Json, NewObject, ObjectKey
-from infra.local.gateway.tokens import Caller, Tokens
+from infra.local.gateway.tokens import Caller, TokenRefused, Tokens, UploadRight
 from infra.local.gateway.uploads import Limits, Upload, receive
+
+_UPLOAD_LINK_EXPIRES_S = 7200  # as hosted
 
 
 class Storage:
-    """The routes under `/object` that write or list. Row-level security decides: the rows are written under
+    """The routes under `/object` that write. Row-level security decides: the rows are written under
     the caller's role, in the transaction that makes the bytes known."""
 
     def __init__(self, pool: Pool, tokens: Tokens, files: Files, size_limit_bytes: int) -> None:
@@ -34,7 +37,8 @@ class Storage:
         return [
             Route("/object/move", self._move, methods=["POST"]),
             Route("/object/copy", self._copy, methods=["POST"]),
-            Route("/object/list/{bucket}", self._list, methods=["POST"]),
+            Route("/object/upload/sign/{bucket}/{name:path}", self._sign_upload, methods=["POST"]),
+            Route("/object/upload/sign/{bucket}/{name:path}", self._upload_signed, methods=["PUT"]),
             Route("/object/{bucket}", self._remove, methods=["DELETE"]),
             Route("/object/{bucket}/{name:path}", self._upload, methods=["POST"]),
             Route("/object/{bucket}/{name:path}", self._update, methods=["PUT"]),
@@ -42,7 +46,7 @@ class Storage:
         ]
 
     async def _upload(self, request: Request) -> Response:
-        return await self._put(request, overwrite=request.headers.get("x-upsert") == "true")
+        return await self._put(request, overwrite=_may_overwrite(request))
 
     async def _update(self, request: Request) -> Response:
         """Makes a missing object as well, as in Storage."""
@@ -50,19 +54,51 @@ class Storage:
 
     async def _put(self, request: Request, *, overwrite: bool) -> Response:
         caller = storage_caller(request, self._tokens)
-        key = ObjectKey(request.path_params["bucket"], check_key(request.path_params["name"]))
+        right = UploadRight(caller.user_id, overwrite)
+        return await self._receive(request, _key(request), right, caller)
+
+    async def _sign_upload(self, request: Request) -> Response:
+        """A link, if the caller could upload it now: that is tried, and undone. Here Storage does not encode
+        the path, so neither do we."""
+        caller = storage_caller(request, self._tokens)
+        key, right = _key(request), UploadRight(caller.user_id, _may_overwrite(request))
+        async with as_caller(self._pool, caller, request) as connection:
+            tried = NewObject(key, "1", right.owner_id, {}, {})
+            await rows.put_object(connection, tried, overwrite=right.overwrite)
+            raise psycopg.Rollback
+        token = self._tokens.sign_upload(key.path(), right, _UPLOAD_LINK_EXPIRES_S)
+        return JSONResponse({"url": f"/object/upload/sign/{key.path()}?token={token}", "token": token})
+
+    async def _upload_signed(self, request: Request) -> Response:
+        """Whoever has the link may write: the signer's right was checked when it was made."""
+        key = _key(request)
+        try:
+            right = self._tokens.upload_right(request.query_params.get("token", ""), key.path())
+        except TokenRefused as exc:
+            raise StorageError(400, "InvalidJWT", str(exc)) from exc
+        if right is None:
+            raise StorageError(400, "InvalidSignature", "Invalid signature")
+        return await self._receive(request, key, right, None)
+
+    async def _receive(
+        self, request: Request, key: ObjectKey, right: UploadRight, caller: Caller | None
+    ) -> Response:
         upload = await receive(request, await self._limits(key.bucket))
         with upload.file:
             stored = await self._files.write(upload.file)
-        new = NewObject(key, stored.version, caller.user_id, _metadata(stored, upload), upload.user_metadata)
-        object_id = await self._record(new, caller, request, overwrite=overwrite)
+        new = NewObject(key, stored.version, right.owner_id, _metadata(stored, upload), upload.user_metadata)
+        object_id = await self._record(new, caller, request, overwrite=right.overwrite)
         return JSONResponse({"Id": object_id, "Key": key.path()})
 
-    async def _record(self, new: NewObject, caller: Caller, request: Request, *, overwrite: bool) -> str:
-        """Point the row to the new bytes, then forget the old ones. Answers the row's id."""
+    async def _record(
+        self, new: NewObject, caller: Caller | None, request: Request, *, overwrite: bool
+    ) -> str:
+        """Point the row to the new bytes, then forget the old ones. Answers the row's id. Without a caller,
+        no policy is asked."""
         async with self._locks.hold(new.key), as_owner(self._pool) as connection:
             old = await rows.hold_object(connection, new.key)
-            await go_on_as(connection, caller, request)
+            if caller is not None:
+                await go_on_as(connection, caller, request)
             async with self._files.dropped_if_refused(new.version):
                 new_id = await rows.put_object(connection, new, overwrite=overwrite)
         if old is None:
@@ -99,7 +135,7 @@ class Storage:
     async def _copy(self, request: Request) -> Response:
         caller = storage_caller(request, self._tokens)
         source, target = _ends(await parse_body(request, Transfer))
-        overwrite = request.headers.get("x-upsert") == "true"
+        overwrite = _may_overwrite(request)
         async with self._locks.hold(source, target), as_owner(self._pool) as connection:
             old = await rows.hold_object(connection, target)
             await go_on_as(connection, caller, request)
@@ -113,11 +149,6 @@ class Storage:
         if old is not None:
             await self._files.remove([old.version])
         return JSONResponse({"Key": target.path(), **({"Id": made["id"], **made} if made else {})})
-
-    async def _list(self, request: Request) -> Response:
-        page = (await parse_body(request, ListObjects)).page()
-        async with as_caller(self._pool, storage_caller(request, self._tokens), request) as connection:
-            return JSONResponse(await rows.list_objects(connection, request.path_params["bucket"], page))
 
     async def _remove(self, request: Request) -> Response:
         """Names that are not there, or not the caller's to delete, are just absent from the answer."""
@@ -134,6 +165,14 @@ class Storage:
             deleted = await rows.delete_objects(connection, request.path_params["bucket"], names)
         await self._files.remove(str(row["version"]) for row in deleted)
         return deleted
+
+
+def _key(request: Request) -> ObjectKey:
+    return ObjectKey(request.path_params["bucket"], check_key(request.path_params["name"]))
+
+
+def _may_overwrite(request: Request) -> bool:
+    return request.headers.get("x-upsert") == "true"
 
 
 def _ends(asked: Transfer) -> tuple[ObjectKey, ObjectKey]:

@@ -12,6 +12,7 @@ _ALGORITHM = "HS256"
 _ROLES = ("anon", "authenticated", "service_role")
 _KEY_ROLES = ("anon", "service_role")
 _DOWNLOAD = "storage:download"
+_UPLOAD = "storage:upload"
 
 
 class TokenRefused(Exception):
@@ -30,6 +31,14 @@ class Caller:
     user_id: str | None
     claims: str
     """All claims, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRight:
+    """What a link to upload one object lets its bearer do."""
+
+    owner_id: str | None
+    overwrite: bool
 
 
 class Tokens:
@@ -55,14 +64,30 @@ class Tokens:
 
     def sign_download(self, path: str, expires_in_s: int) -> str:
         """A token that opens `<bucket>/<name>`."""
-        now = int(time.time())
-        claims = {"url": path, "scope": _DOWNLOAD, "iat": now, "exp": now + expires_in_s}
-        return jwt.encode(claims, self._secret.get_secret_value(), _ALGORITHM)
+        return self._sign({"url": path, "scope": _DOWNLOAD}, expires_in_s)
 
     def opens(self, token: str, path: str) -> bool:
         """Whether the token was signed for this object. Raises `TokenRefused`."""
         claims = self._verify(token)
         return claims.get("scope") == _DOWNLOAD and claims.get("url") == path
+
+    def sign_upload(self, path: str, right: UploadRight, expires_in_s: int) -> str:
+        """A token that writes `<bucket>/<name>`."""
+        claims = {"url": path, "scope": _UPLOAD, "owner": right.owner_id, "upsert": right.overwrite}
+        return self._sign(claims, expires_in_s)
+
+    def upload_right(self, token: str, path: str) -> UploadRight | None:
+        """What the token lets its bearer do to this object; None when it is for another. Raises
+        `TokenRefused`."""
+        claims = self._verify(token)
+        if claims.get("scope") != _UPLOAD or claims.get("url") != path:
+            return None
+        return UploadRight(_text(claims.get("owner")), claims.get("upsert") is True)
+
+    def _sign(self, claims: Mapping[str, object], expires_in_s: int) -> str:
+        now = int(time.time())
+        timed = {**claims, "iat": now, "exp": now + expires_in_s}
+        return jwt.encode(timed, self._secret.get_secret_value(), _ALGORITHM)
 
     def _verify(self, token: str) -> Mapping[str, object]:
         try:

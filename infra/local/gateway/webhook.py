@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,14 +12,15 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from infra.local.gateway.config import Settings
-from infra.local.gateway.database import Pool, transaction
+from infra.local.gateway.database import Connection, Pool, transaction
 from infra.local.gateway.rows import Json
 
-_AT_ONCE = 4
+AT_ONCE = 40  # the function gathers them into batches
 _ANSWER_S = 60.0
 _LOOK_EVERY_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _FINISH_S = 3.0
+_GATHER_S = 0.005  # what comes at once is sent, and settled, together
 _WORTH_A_RETRY = {408, 429}
 _MAX_ATTEMPTS = 100  # over an hour and a half
 # The oldest event of each object that is due. The events of one object are sent in order, one at a time.
@@ -52,6 +52,12 @@ class _Event(NamedTuple):
     attempts: int
 
 
+class _Answered(NamedTuple):
+    event: _Event
+    status: int | None
+    """None when there was no answer."""
+
+
 class Webhook:
     """Delivers the outbox, at least once each: a row goes when the receiver has taken it, and stays on record
     when it was refused for good or too often. No transaction is open while the receiver works."""
@@ -60,6 +66,7 @@ class Webhook:
         self._settings = settings
         self._pool = pool
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
+        self._answered: list[_Answered] = []
         self._news = asyncio.Event()
 
     async def deliver(self) -> None:
@@ -75,47 +82,52 @@ class Webhook:
                 await self._finish()
 
     async def _look(self, http: httpx.AsyncClient) -> None:
-        """Start what is due, then wait for news: an event, the end of a post, or a while."""
+        """Settle what was answered, start what is due, then wait for news: an event, an answer, a while."""
         self._news.clear()
-        free = _AT_ONCE - len(self._under_way)
         try:
-            due = await self._due(free) if free else []
+            due = await self._settle_and_find_due()
         except (psycopg.Error, PoolTimeout) as exc:
             _log.warning("the outbox cannot be read: %s", type(exc).__name__)
-            due = []
+            await asyncio.sleep(_LOOK_EVERY_S)
+            return
         for event in due:
-            task = asyncio.create_task(self._send(http, event))
-            self._under_way[event.object_id] = task
-            task.add_done_callback(partial(self._ended, event.object_id))
+            self._under_way[event.object_id] = asyncio.create_task(self._send(http, event))
         try:
             await asyncio.wait_for(self._news.wait(), _LOOK_EVERY_S)
         except TimeoutError:
             return
+        await asyncio.sleep(_GATHER_S)
 
-    async def _due(self, limit: int) -> list[_Event]:
+    async def _settle_and_find_due(self) -> list[_Event]:
+        answered = list(self._answered)
+        free = AT_ONCE - len(self._under_way) + len(answered)
         async with transaction(self._pool) as connection:
-            cursor = await connection.execute(_DUE, (list(self._under_way), limit))
-            return [_Event(*row) for row in await cursor.fetchall()]
-
-    def _ended(self, object_id: UUID, _: asyncio.Task[None]) -> None:
-        del self._under_way[object_id]
-        self._news.set()
+            await self._settle(connection, answered)
+            ended = {answer.event.object_id for answer in answered}
+            still = [object_id for object_id in self._under_way if object_id not in ended]
+            cursor = await connection.execute(_DUE, (still, free))
+            due = [_Event(*row) for row in await cursor.fetchall()]
+        # Only now: what could not be settled would be sent again while it waits for that.
+        del self._answered[: len(answered)]
+        for answer in answered:
+            del self._under_way[answer.event.object_id]
+        return due
 
     async def _send(self, http: httpx.AsyncClient, event: _Event) -> None:
         try:
             status: int | None = (await http.post(self._settings.webhook_url, json=event.payload)).status_code
         except httpx.HTTPError:
             status = None
-        try:
-            await self._settle(event, status)
-        except (psycopg.Error, PoolTimeout) as exc:
-            _log.warning("event %s will be sent again: %s", event.id, type(exc).__name__)
+        self._answered.append(_Answered(event, status))
+        self._news.set()
 
-    async def _settle(self, event: _Event, status: int | None) -> None:
-        async with transaction(self._pool) as connection:
-            if status is not None and 200 <= status < 300:
-                await connection.execute("delete from gateway.webhook_outbox where id = %s", (event.id,))
-            elif event.attempts + 1 >= _MAX_ATTEMPTS or (
+    async def _settle(self, connection: Connection, answered: Sequence[_Answered]) -> None:
+        taken = [event.id for event, status in answered if status is not None and 200 <= status < 300]
+        await connection.execute("delete from gateway.webhook_outbox where id = any(%s)", (taken,))
+        for event, status in answered:
+            if event.id in taken:
+                continue
+            if event.attempts + 1 >= _MAX_ATTEMPTS or (
                 status is not None and 400 <= status < 500 and status not in _WORTH_A_RETRY
             ):
                 _log.warning("event %s given up: the receiver answered %s", event.id, status)
@@ -142,6 +154,9 @@ class Webhook:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        with suppress(psycopg.Error, PoolTimeout):  # else they are sent again
+            async with transaction(self._pool) as connection:
+                await self._settle(connection, self._answered)
 
 
 @asynccontextmanager

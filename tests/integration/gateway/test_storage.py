@@ -4,13 +4,22 @@ import hashlib
 import http.client
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 import pytest
+from storage3._sync.file_api import SyncBucketProxy
 from storage3.exceptions import StorageApiError
-from storage3.types import FileOptions, ListBucketFilesOptions, URLOptions
+from storage3.types import (
+    CreateSignedUploadUrlOptions,
+    FileOptions,
+    ListBucketFilesOptions,
+    SearchV2Options,
+    URLOptions,
+)
 from supabase import Client
 
 from infra.local.postgres import Postgres
@@ -742,3 +751,191 @@ def test_a_list_of_more_than_can_be_counted_is_refused(gateway: Gateway, bucket:
     )
 
     assert (answer.status_code, answer.json()["statusCode"]) == (400, "400")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a b/c+d & e.png"])
+def test_a_signed_upload_needs_no_key(service: Client, bucket: str, name: str) -> None:
+    files = service.storage.from_(bucket)
+
+    signed = files.create_signed_upload_url(name)
+    uploaded = files.upload_to_signed_url(signed["path"], signed["token"], BYTES, PNG)
+
+    assert uploaded.full_path == f"{bucket}/{name}"
+    assert files.download(name) == BYTES
+    assert files.info(name)["content_type"] == "image/png"
+
+
+def test_a_signed_upload_takes_a_bare_body_as_well(service: Client, bucket: str) -> None:
+    url = service.storage.from_(bucket).create_signed_upload_url("a.png")["signed_url"]
+
+    answer = httpx.put(url, content=BYTES, headers={"content-type": "image/png"})
+
+    assert answer.json()["Key"] == f"{bucket}/a.png"
+    assert service.storage.from_(bucket).info("a.png")["content_type"] == "image/png"
+
+
+def test_signing_an_upload_writes_nothing(service: Client, bucket: str) -> None:
+    service.storage.from_(bucket).create_signed_upload_url("a.png")
+
+    assert service.storage.from_(bucket).list() == []
+
+
+def test_a_signed_upload_is_the_signers(
+    signed_in: Callable[[str], Client], private_bucket: str, sql: psycopg.Connection
+) -> None:
+    files = signed_in(ALICE).storage.from_(private_bucket)
+
+    signed = files.create_signed_upload_url(f"{ALICE}/signed.png")
+    httpx.put(signed["signed_url"], content=BYTES)
+
+    query = "select owner_id from storage.objects where name = %s"
+    assert sql.execute(query, (f"{ALICE}/signed.png",)).fetchall() == [(ALICE,)]
+
+
+def test_nobody_signs_an_upload_into_anothers_folder(
+    signed_in: Callable[[str], Client], private_bucket: str
+) -> None:
+    with pytest.raises(StorageApiError, match="row-level security"):
+        signed_in(BOB).storage.from_(private_bucket).create_signed_upload_url(f"{ALICE}/new.png")
+
+
+def test_an_upload_over_an_object_has_to_be_signed_so(service: Client, bucket: str) -> None:
+    files = service.storage.from_(bucket)
+    early = files.create_signed_upload_url("a.png")["signed_url"]
+    files.upload("a.png", b"old")
+
+    over = files.create_signed_upload_url("a.png", CreateSignedUploadUrlOptions(upsert="true"))["signed_url"]
+
+    assert httpx.put(early, content=BYTES).json()["statusCode"] == "409"
+    with pytest.raises(StorageApiError, match="already exists"):
+        files.create_signed_upload_url("a.png")
+    assert httpx.put(over, content=BYTES).is_success
+    assert files.download("a.png") == BYTES
+
+
+def test_a_missing_bucket_signs_no_upload(service: Client) -> None:
+    with pytest.raises(StorageApiError) as caught:
+        service.storage.from_("no-such-bucket").create_signed_upload_url("a.png")
+
+    assert caught.value.status == "404"
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "nonsense", SERVICE_KEY, make_token("anon", url="{bucket}/a.png"), make_token("anon", exp=1)],
+)
+def test_a_wrong_token_uploads_nothing(gateway: Gateway, service: Client, bucket: str, token: str) -> None:
+    url = f"{gateway.url}/storage/v1/object/upload/sign/{bucket}/a.png"
+
+    answer = httpx.put(url, params={"token": token}, content=BYTES)
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] in {"InvalidJWT", "InvalidSignature"}
+    assert service.storage.from_(bucket).list() == []
+
+
+def test_a_link_to_read_does_not_write(service: Client, bucket: str) -> None:
+    files = service.storage.from_(bucket)
+    files.upload("a.png", BYTES)
+    link = str(files.create_signed_url("a.png", 60)["signedURL"])
+
+    answer = httpx.put(link.replace("/object/sign/", "/object/upload/sign/"), content=b"other")
+
+    assert answer.json()["code"] == "InvalidSignature"
+    assert files.download("a.png") == BYTES
+
+
+@pytest.fixture
+def several(service: Client, bucket: str) -> SyncBucketProxy:
+    """A bucket with objects that were made in this order."""
+    files = service.storage.from_(bucket)
+    [files.upload(name, b"x") for name in ("b.png", "d/2.png", "a.png", "B.png", "c/x/y.png", "d/1.png")]
+    return files
+
+
+def all_pages(files: SyncBucketProxy, options: SearchV2Options) -> list[list[str]]:
+    """The names on each page."""
+    pages = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = files.list_v2({**options, "cursor": cursor})
+        pages.append([folder.name for folder in page.folders] + [entry.name for entry in page.objects])
+        cursor = page.nextCursor
+        assert page.hasNext == (cursor is not None)
+    return pages
+
+
+@pytest.mark.parametrize("limit", [1, 2, 6, 1000])
+def test_a_list_by_cursor_has_every_object_once(several: SyncBucketProxy, limit: int) -> None:
+    names = ["B.png", "a.png", "b.png", "c/x/y.png", "d/1.png", "d/2.png"]
+
+    pages = all_pages(several, {"limit": limit})
+
+    assert list(chain(*pages)) == names
+    assert {len(page) for page in pages[:-1]} <= {limit}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+def test_a_list_by_cursor_can_show_folders(several: SyncBucketProxy, limit: int) -> None:
+    pages = all_pages(several, {"limit": limit, "with_delimiter": True})
+
+    assert sorted(chain(*pages)) == ["B.png", "a.png", "b.png", "c/", "d/"]
+    assert all_pages(several, {"prefix": "d/", "with_delimiter": True}) == [["d/1.png", "d/2.png"]]
+    assert all_pages(several, {"prefix": "c", "with_delimiter": True}) == [["c/"]]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+@pytest.mark.parametrize(
+    ("column", "order", "first"),
+    [
+        ("created_at", "asc", "b.png"),
+        ("created_at", "desc", "d/1.png"),
+        ("updated_at", "asc", "b.png"),
+        ("name", "desc", "d/2.png"),
+    ],
+)
+def test_a_list_by_cursor_can_be_sorted(
+    several: SyncBucketProxy,
+    limit: int,
+    column: Literal["created_at", "updated_at", "name"],
+    order: Literal["asc", "desc"],
+    first: str,
+) -> None:
+    names = list(chain(*all_pages(several, {"limit": limit, "sortBy": {"column": column, "order": order}})))
+
+    assert names[0] == first
+    assert sorted(names) == sorted(chain(*all_pages(several, {})))
+
+
+def test_an_entry_of_a_list_by_cursor_says_what_it_is(several: SyncBucketProxy) -> None:
+    page = several.list_v2({"with_delimiter": True})
+
+    assert [(folder.name, folder.key) for folder in page.folders] == [("c/", "c"), ("d/", "d")]
+    assert [entry.metadata and entry.metadata["size"] for entry in page.objects] == [1, 1, 1]
+
+
+def test_a_list_by_cursor_shows_what_the_caller_may_see(
+    signed_in: Callable[[str], Client], private_bucket: str
+) -> None:
+    signed_in(ALICE).storage.from_(private_bucket).upload(f"{ALICE}/listed.png", BYTES)
+
+    assert signed_in(BOB).storage.from_(private_bucket).list_v2({"prefix": ALICE}).objects == []
+    assert signed_in(ALICE).storage.from_(private_bucket).list_v2({"prefix": ALICE}).objects != []
+
+
+@pytest.mark.parametrize(
+    "body", [{"cursor": "nonsense"}, {"limit": 0}, {"sortBy": {"column": "id"}}, {"cursor": "bmFtZQ=="}]
+)
+def test_a_wrong_list_by_cursor_is_refused(gateway: Gateway, bucket: str, body: dict[str, object]) -> None:
+    answer = httpx.post(
+        f"{gateway.url}/storage/v1/object/list-v2/{bucket}", json=body, headers={"apikey": SERVICE_KEY}
+    )
+
+    assert (answer.status_code, answer.json()["statusCode"]) == (400, "400")
+
+
+def test_a_prefix_is_taken_as_it_is(service: Client, bucket: str) -> None:
+    files = service.storage.from_(bucket)
+    [files.upload(name, b"x") for name in ("a_b", "aXb", "a_c")]
+
+    assert all_pages(files, {"prefix": "a_"}) == [["a_b", "a_c"]]

@@ -30,6 +30,7 @@ _LENGTH = 512
 _INDEXED = item("indexed.jpg")
 _PENDING = item("pending.jpg")
 _UNIT = vector(1, dimensions=_LENGTH)
+_OF_S3: Row = {"images": [item("a.jpg")], "provider": "s3"}
 
 _CONTENT = """
 select
@@ -37,6 +38,7 @@ select
   (select array_agg(t::text order by t::text) from pixseek.buckets t),
   (select array_agg(t::text order by t::text) from pixseek.images t),
   (select array_agg(t::text order by t::text) from pixseek.vectors t),
+  (select array_agg(t::text order by t::text) from pixseek.spare_vectors t),
   (select array_agg(t::text order by t::text) from pixseek.work t),
   (select array_agg(t::text order by t::text) from pixseek.leases t),
   (select array_agg(t::text order by t::text) from pixseek.queries t),
@@ -117,6 +119,9 @@ def prepared(server: Postgres) -> Iterator[_Prepared]:
         ("record_images_v1", {"images": [item("a.jpg")], "lease_s": None}, "22023"),
         ("record_images_v2", {"images": None}, "22023"),
         ("record_images_v2", {"images": [item("a.jpg")], "lease_s": None}, "22023"),
+        ("record_images_v3", {"images": None}, "22023"),
+        ("record_images_v3", {"images": [item("a.jpg")], "provider": None}, "22023"),
+        ("record_images_v3", {**_OF_S3, "lease_s": None}, "22023"),
         ("release_images_v1", {"images": None}, "22023"),
         ("take_permits_v1", {"lane": None, "permit_count": 1, "max_wait_s": 1}, "22023"),
         ("take_permits_v1", {"lane": "search", "permit_count": None, "max_wait_s": 1}, "22023"),
@@ -126,7 +131,14 @@ def prepared(server: Postgres) -> Iterator[_Prepared]:
         ("count_calls_v1", {"lane": "search", "saved": None}, "22023"),
         ("limit_spending_v1", {"limits": None}, "22023"),
         ("store_vectors_v1", {"vectors": None}, "22023"),
+        ("store_vectors_v2", {"vectors": None}, "22023"),
         ("remove_images_v1", {"objects": None}, "22023"),
+        ("remove_images_v2", {"objects": None}, "22023"),
+        ("remove_images_v2", {"objects": [item("a.jpg")], "provider": None}, "22023"),
+        ("list_objects_v1", {"bucket_name": "photos", "page_size": None}, "22023"),
+        ("list_images_v1", {"bucket_name": "photos", "page_size": None}, "22023"),
+        ("orphan_previews_v1", {"bucket_name": "photos", "preview_names": None}, "22023"),
+        ("failed_images_v2", {"match_count": None}, "22023"),
         ("claim_images_v1", {"n": None}, "22023"),
         ("claim_images_v1", {"lease_s": None}, "22023"),
         ("remember_query_v1", {"query_text": None, "query_embedding": _UNIT}, "22023"),
@@ -180,6 +192,20 @@ def test_a_bucket_of_unknown_visibility_is_private(service: Session) -> None:
         ("record_images_v2", {"images": [item("a.jpg")], "permit_wait_s": -1}, "22023", "not -1"),
         ("record_images_v2", {"images": [item("a.jpg")], "permit_wait_s": 3601}, "22023", "not 3601"),
         ("record_images_v2", {"images": [item("a.jpg")], "permit_wait_s": "NaN"}, "22023", "not NaN"),
+        ("record_images_v3", {"images": [item("a.jpg")], "provider": "ftp"}, "22023", "provider: ftp"),
+        ("record_images_v3", {"images": [item("a.jpg")], "provider": ""}, "22023", "unknown provider"),
+        ("record_images_v3", {**_OF_S3, "lease_s": 0}, "22023", "not 0"),
+        ("record_images_v3", {**_OF_S3, "permit_wait_s": -1}, "22023", "not -1"),
+        ("record_images_v3", {**_OF_S3, "permit_wait_s": 3601}, "22023", "not 3601"),
+        ("record_images_v3", {**_OF_S3, "permit_wait_s": "NaN"}, "22023", "not NaN"),
+        ("remove_images_v2", {"objects": [item("a.jpg")], "provider": "S3"}, "22023", "provider: S3"),
+        ("list_objects_v1", {"bucket_name": "photos", "page_size": 0}, "22023", "not 0"),
+        ("list_objects_v1", {"bucket_name": "photos", "page_size": 1001}, "22023", "not 1001"),
+        ("list_images_v1", {"bucket_name": "photos", "page_size": -1}, "22023", "not -1"),
+        ("list_images_v1", {"bucket_name": "photos", "page_size": 1001}, "22023", "not 1001"),
+        ("orphan_previews_v1", {"bucket_name": "photos", "preview_names": ["x"] * 1001}, "22023", "not 1001"),
+        ("failed_images_v2", {"match_count": 0}, "22023", "not 0"),
+        ("failed_images_v2", {"match_count": 1001}, "22023", "not 1001"),
         ("take_permits_v1", {"lane": "admin", "permit_count": 1, "max_wait_s": 1}, "22023", "admin"),
         ("take_permits_v1", {"lane": "search", "permit_count": 0, "max_wait_s": 1}, "22023", "0, 1"),
         ("take_permits_v1", {"lane": "search", "permit_count": -1, "max_wait_s": 1}, "22023", "-1, 1"),
@@ -231,8 +257,10 @@ def test_a_value_out_of_range_is_refused(
         ("configure_guide_v1", {"model_name": "n"}),
         ("record_images_v1", {"images": [item("a.jpg")], "model_name": "n"}),
         ("record_images_v2", {"images": [item("a.jpg")], "model_name": "n"}),
+        ("record_images_v3", {"images": [item("a.jpg")], "model_name": "n"}),
         ("release_images_v1", {"images": [as_recorded(_PENDING)], "model_name": "n"}),
         ("store_vectors_v1", {"vectors": [result(_PENDING, _UNIT)], "model_name": "n"}),
+        ("store_vectors_v2", {"vectors": [result(_PENDING, _UNIT)], "model_name": "n"}),
         ("claim_images_v1", {"model": "n"}),
         ("requeue_images_v1", {"model_name": "n"}),
         ("remember_query_v1", {"query_text": "x", "query_embedding": _UNIT, "model_name": "n"}),
@@ -250,9 +278,20 @@ def test_an_unknown_model_is_named(function: str, arguments: Row, prepared: _Pre
 _BATCHES = [
     ("record_images_v1", "images"),
     ("record_images_v2", "images"),
+    ("record_images_v3", "images"),
     ("release_images_v1", "images"),
     ("store_vectors_v1", "vectors"),
+    ("store_vectors_v2", "vectors"),
     ("remove_images_v1", "objects"),
+    ("remove_images_v2", "objects"),
+]
+# Whose items have an ordering key; they are refused whatever storage says of the objects.
+_OF_OBJECTS = [
+    "record_images_v1",
+    "record_images_v2",
+    "record_images_v3",
+    "remove_images_v1",
+    "remove_images_v2",
 ]
 
 
@@ -288,19 +327,29 @@ def test_what_is_no_list_of_1_to_500_objects_is_refused(
     assert refusal.hint
 
 
-def test_500_images_in_one_call_are_taken(service: Session) -> None:
+@pytest.mark.parametrize(
+    ("record", "store", "remove", "provider"),
+    [
+        ("record_images_v1", "store_vectors_v1", "remove_images_v1", {}),
+        ("record_images_v3", "store_vectors_v2", "remove_images_v2", {"provider": "s3"}),
+    ],
+)
+def test_500_images_in_one_call_are_taken(
+    record: str, store: str, remove: str, provider: Row, service: Session
+) -> None:
     images = [item(f"{number}.jpg") for number in range(500)]
 
-    recorded = call(service, "record_images_v1", images=images)
+    recorded = call(service, record, images=images, **provider)
 
-    stored = call(service, "store_vectors_v1", vectors=[result(image, vector(1)) for image in images])
-    removed = call(service, "remove_images_v1", objects=[{**image, "ordering_key": "2"} for image in images])
+    stored = call(service, store, vectors=[result(image, vector(1)) for image in images])
+    removals = [{**image, "ordering_key": "2"} for image in images]
+    removed = call(service, remove, objects=removals, **provider)
     assert {row["standing"] for row in recorded} == {"pending"}
     assert {row["standing"] for row in stored} == {"indexed"}
     assert [row["standing"] for row in removed] == ["deleted"] * 500
 
 
-@pytest.mark.parametrize("function", ["record_images_v1", "record_images_v2", "remove_images_v1"])
+@pytest.mark.parametrize("function", _OF_OBJECTS)
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -370,6 +419,34 @@ def test_one_wrong_image_among_good_ones_is_named_and_none_is_released(
 
 
 @pytest.mark.parametrize(
+    ("function", "wrong", "message"),
+    [
+        ("record_images_v3", {"etag": 7}, "etag is no string"),
+        ("record_images_v3", {"is_of_sweep": "yes"}, "is_of_sweep is no boolean"),
+        ("record_images_v3", {"average_colour": "red"}, "no colour like"),
+        ("record_images_v3", {"average_colour": "#C0FFEE"}, "no colour like"),
+        ("record_images_v3", {"average_colour": "#c0ffee\n"}, "no colour like"),
+        ("record_images_v3", {"average_colour": {}}, "no colour like"),
+        ("record_images_v3", {"preview": "1/1.webp"}, "preview is no field"),
+        ("remove_images_v2", {"is_of_sweep": 1}, "is_of_sweep is no boolean"),
+        ("remove_images_v2", {"etag": "e"}, "etag is no field"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_one_wrong_word_of_the_followers_is_named_and_refuses_all(
+    function: str, wrong: Row, message: str, prepared: _Prepared
+) -> None:
+    images = [item("a.jpg"), {**item("b.jpg"), **wrong}, {**_INDEXED, "ordering_key": "2"}]
+
+    refusal = prepared.refused_call(function, **{dict(_BATCHES)[function]: images}, provider="s3")
+
+    assert (refusal.code, refusal.is_nothing_written) == ("22023", True)
+    assert "image 2 of the call" in refusal.message
+    assert message in refusal.message
+    assert refusal.hint
+
+
+@pytest.mark.parametrize(
     ("limits", "wrong"),
     [
         ("[]", "the limits"),
@@ -430,12 +507,13 @@ def test_what_is_no_limit_is_named_and_refuses_all(limits: str, wrong: str, prep
     ],
     ids=lambda value: str(value)[:40],
 )
+@pytest.mark.parametrize("function", ["store_vectors_v1", "store_vectors_v2"])
 def test_one_wrong_vector_among_good_ones_is_named_and_refuses_all(
-    wrong: Row, message: str, prepared: _Prepared
+    function: str, wrong: Row, message: str, prepared: _Prepared
 ) -> None:
     good = result(_PENDING, _UNIT)
 
-    refusal = prepared.refused_call("store_vectors_v1", vectors=[good, {**good, **wrong}])
+    refusal = prepared.refused_call(function, vectors=[good, {**good, **wrong}])
 
     assert (refusal.code, refusal.is_nothing_written) == ("22023", True)
     assert "vector 2 of the call" in refusal.message
@@ -443,10 +521,50 @@ def test_one_wrong_vector_among_good_ones_is_named_and_refuses_all(
     assert refusal.hint
 
 
-def test_an_error_does_not_repeat_the_vector(prepared: _Prepared) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"preview": 7}, "preview is no string"),
+        ({"preview": None}, "an embedding, a reason or a preview"),
+        ({"name": 7}, "has no name"),
+        ({"content_hash": None}, "content_hash"),
+        ({"may_retry": "perhaps"}, "may_retry is no boolean"),
+        ({"colour": "red"}, "colour is no field"),
+        ({"reason": "", "preview": "1/1.webp"}, "reason"),
+        ({"embedding": [1, 2, 3]}, "3 dimensions; model g needs 512"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_one_wrong_preview_among_good_ones_is_named_and_refuses_all(
+    wrong: Row, message: str, prepared: _Prepared
+) -> None:
+    good = {**as_recorded(_PENDING), "preview": "1/1.webp"}
+    late = result(item("late.jpg"), _UNIT)
+
+    refusal = prepared.refused_call("store_vectors_v2", vectors=[good, late, {**good, **wrong}])
+
+    assert (refusal.code, refusal.is_nothing_written) == ("22023", True)
+    assert "vector 3 of the call" in refusal.message
+    assert message in refusal.message
+    assert refusal.hint
+
+
+def test_a_late_vector_of_what_is_no_hash_is_not_spared(prepared: _Prepared) -> None:
+    late = {**result(item("late.jpg"), _UNIT), "content_hash": "x" * 100_000}
+
+    with prepared.service.transaction(force_rollback=True):
+        before = _content(prepared.service)
+        stored = call(prepared.service, "store_vectors_v2", vectors=[late])
+        after = _content(prepared.service)
+
+    assert ([row["standing"] for row in stored], after == before) == (["outdated"], True)
+
+
+@pytest.mark.parametrize("function", ["store_vectors_v1", "store_vectors_v2"])
+def test_an_error_does_not_repeat_the_vector(function: str, prepared: _Prepared) -> None:
     broken = {**result(_PENDING, _UNIT), "embedding": [0.125, *["NaN"] * (_LENGTH - 1)]}
 
-    refusal = prepared.refused_call("store_vectors_v1", vectors=[broken])
+    refusal = prepared.refused_call(function, vectors=[broken])
 
     assert "0.125" not in refusal.message
 
@@ -814,12 +932,18 @@ def test_any_name_of_up_to_1024_bytes_works_from_end_to_end(name: str, decoy: st
     [
         ("record_images_v1", {"images": [item("a.jpg"), item("b.jpg", "2"), item("c.jpg")]}),
         ("record_images_v2", {"images": [item("c.jpg"), item("b.jpg", "2")], "permit_wait_s": 5}),
+        ("record_images_v3", {"images": [item("c.jpg"), item("b.jpg", "2")], "provider": "s3"}),
         ("release_images_v1", {"images": [as_recorded(item(name)) for name in ("a.jpg", "b.jpg")]}),
         ("remove_images_v1", {"objects": [item("a.jpg", "2"), item("b.jpg", "2"), item("c.jpg", "2")]}),
         (
             "store_vectors_v1",
             {"vectors": [result(item("a.jpg"), vector(1)), result(item("b.jpg"), vector(2))]},
         ),
+        (
+            "store_vectors_v2",
+            {"vectors": [result(item("late.jpg"), vector(1)), result(item("b.jpg"), vector(2))]},
+        ),
+        ("remove_images_v2", {"objects": [item("c.jpg", "2"), item("b.jpg", "2")], "provider": "s3"}),
     ],
 )
 def test_a_call_that_runs_out_of_time_leaves_nothing_half_written(

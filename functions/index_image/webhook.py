@@ -1,0 +1,30 @@
+"""The Supabase webhook, as HTTP, whichever cloud it comes through."""
+
+from functions.index_image.following import error_of, follow_together
+from shared import replies
+from shared.errors import PixseekError
+from shared.events import SECRET_HEADER as SECRET_HEADER
+from shared.events import check_secret, decode_supabase_webhook
+from shared.settings import load_settings
+from shared.telemetry import log_failure
+
+Answer = tuple[dict[str, str], int, dict[str, str]]
+"""A body, a status and headers."""
+
+
+def answer_webhook(secret: str | None, payload: bytes, left_s: float | None = None) -> Answer:
+    """Follow a database webhook of `storage.objects`, given with its secret and the time that is left.
+
+    What can be retried is answered with 503; what is wrong for good with 4xx, once.
+    """
+    try:
+        settings = load_settings()
+        times = settings.times(left_s)
+        check_secret(secret, settings.webhook_secrets())
+        error = error_of(follow_together(decode_supabase_webhook(payload), times))
+    except PixseekError as exc:
+        log_failure("event_refused", exc)
+        error = exc
+    if error is not None:
+        return {"error": type(error).__name__}, replies.status_of(error), replies.retry_after(error)
+    return {"status": "ok"}, 200, {}
