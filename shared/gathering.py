@@ -37,6 +37,7 @@ class Gathered(Generic[_Call, _Answer]):
         return future.result()
 
     def _answer_waiting(self) -> None:
+        import time; time.sleep(0.05)
         with self._lock:
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         if not batch:

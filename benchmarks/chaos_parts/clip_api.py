@@ -1,7 +1,8 @@
 """A stand-in for Roboflow's CLIP API that fails now and then, and knows whom it has answered what:
 `python -m benchmarks.chaos_parts.clip_api PORT SEED`.
 
-The first part of the path names who asks. `GET /answers` tells every answer to a picture.
+The first part of the path names who asks. `GET /answers` tells every answer to a picture, `GET /next` who
+gets the next one, as soon as it is sent.
 """
 
 import base64
@@ -21,6 +22,8 @@ from typing import Any, Final
 
 CALM: Final = "sweep"
 """Who never meets a fault."""
+NEXT: Final = "/next"
+_NEXT_S: Final = 5.0
 _FAULTY: Final = 0.05
 _FAULTS: Final = ("500", "500", "429", "429", "hang", "long hang", "reset")
 _HANGS_S: Final = 1.5
@@ -55,6 +58,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.answers: list[Answer] = []
         self.faults = 0
+        self.answered = threading.Condition()
         self._random = Random(seed)  # noqa: S311 -- what goes wrong
         self._lock = threading.Lock()
 
@@ -76,6 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def do_GET(self) -> None:
+        if self.path == NEXT:
+            with self.server.answered:
+                self.server.answered.wait(_NEXT_S)
+            self._send(200, {"worker": self.server.answers[-1].worker if self.server.answers else ""})
+            return
         self._send(200, {"answers": list(map(asdict, self.server.answers)), "faults": self.server.faults})
 
     def do_POST(self) -> None:
@@ -97,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:  # whoever asked is no more, and has not got it
             self.server.answers.remove(answer)
             raise
+        with self.server.answered:
+            self.server.answered.notify_all()
 
     def _fail(self, fault: str) -> None:
         match fault:

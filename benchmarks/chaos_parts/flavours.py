@@ -13,7 +13,8 @@ from benchmarks.chaos_parts.deliveries import Deliveries, Shuffled
 from benchmarks.chaos_parts.journal import Journal
 from benchmarks.chaos_parts.lambdas import Lambdas
 from benchmarks.chaos_parts.outages import Outages, Workers
-from benchmarks.chaos_parts.plan import Plan, make_plan
+from benchmarks.chaos_parts.plan import Plan
+from benchmarks.chaos_parts.planning import make_plan
 from benchmarks.chaos_parts.running import Running
 from benchmarks.chaos_parts.s3_bucket import S3Bucket
 from benchmarks.chaos_parts.supabase_bucket import SupabaseBucket
@@ -75,7 +76,7 @@ def run(flavour: Flavour, running: Running, events: int, seed: str, progress: Ca
     deliveries, journal = Deliveries(), Journal()
     shuffled = Shuffled(Random(seed), far=events // 2)  # noqa: S311 -- an order, no secret
     workers = flavour.make_workers(deliveries, journal, running, seed)
-    outages = Outages(workers, running.home.pgdata, journal)
+    outages = Outages(workers, running, journal)
     started = time.monotonic()
     with ExitStack() as closing:
         closing.callback(workers.stop)

@@ -72,8 +72,11 @@ class Lambdas:
                         Failure(instance.name, names_of_one, began_at, time.time(), bool(poisoned))
                     )
                 continue
-            self._journal.cuts.append(Cut(instance.name, names, began_s, time.monotonic()))
-            self._journal.count("kills" if instance.was_killed else "ended by itself or out of time")
+            if instance.was_killed:
+                self._journal.cuts.append(Cut(instance.name, names, began_s, time.monotonic()))
+                self._journal.count("kills")
+            else:
+                self._journal.count("ended by itself or out of time")
             if not self._deliveries.is_closed:
                 instance.start()
 

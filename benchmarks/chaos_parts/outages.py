@@ -7,13 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+import httpx
 import psutil
 
+from benchmarks.chaos_parts.clip_api import NEXT
 from benchmarks.chaos_parts.journal import Journal
 from benchmarks.chaos_parts.plan import Befalls, Trouble
+from benchmarks.chaos_parts.running import Running
 from infra.local.postgres import Postgres
 
 _ENDED_S: Final = 30.0
+
+
+def slot_of(worker: str) -> int:
+    """In a name like lambda-2.3, by which the model's stand-in knows it; 0 for what is no worker."""
+    slot = worker.partition("-")[2].partition(".")[0]
+    return int(slot) if slot.isdecimal() else 0
 
 
 class Workers(Protocol):
@@ -32,9 +41,9 @@ class Workers(Protocol):
 class Outages:
     """Each in a thread of its own: what happens meanwhile goes on."""
 
-    def __init__(self, workers: Workers, pgdata: Path, journal: Journal) -> None:
+    def __init__(self, workers: Workers, running: Running, journal: Journal) -> None:
         self._workers = workers
-        self._pgdata = pgdata
+        self._running = running
         self._journal = journal
         self._threads: list[threading.Thread] = []
         self._one_at_a_time = threading.Lock()
@@ -60,13 +69,18 @@ class Outages:
         if trouble.trouble is Trouble.KILL:
             self._workers.kill(trouble.slot)
             return
+        if trouble.trouble is Trouble.KILL_PAID:
+            worker = httpx.get(f"{self._running.api_url}{NEXT}", timeout=30, trust_env=False).json()["worker"]
+            self._workers.kill(slot_of(worker))
+            return
         with self._one_at_a_time:
             self._restart(is_crash=trouble.trouble is Trouble.CRASH)
 
     def _restart(self, *, is_crash: bool) -> None:
-        postgres = Postgres(self._pgdata)
+        pgdata = self._running.home.pgdata
+        postgres = Postgres(pgdata)
         if is_crash:
-            _crash(self._pgdata)
+            _crash(pgdata)
         else:
             postgres.stop()
         postgres.start()

@@ -2,10 +2,12 @@
 
 import threading
 import time
+from contextlib import suppress
 from random import Random
 from typing import Final
 
 import httpx
+import psutil
 
 from benchmarks.chaos_parts.deliveries import Deliveries, Delivery
 from benchmarks.chaos_parts.journal import Cut, Failure, Journal
@@ -88,7 +90,10 @@ class Webhooks:
         try:
             answer = http.post(function.url, content=delivery.message.body)
         except httpx.HTTPError:
-            self._journal.cuts.append(Cut(worker, names, began_s, time.monotonic()))
+            if function.name != worker or not function.is_ready:  # it was killed
+                self._journal.cuts.append(Cut(worker, names, began_s, time.monotonic()))
+            else:
+                self._journal.count("connections lost, nobody killed")
             self._retry(delivery)
             return
         finally:
@@ -125,6 +130,7 @@ class _Function:
         self._incarnations = 0
         # By itself, so that all of its processes are found and no others.
         self._servers = Servers(running.home.path / slot, running.home.logs)
+        self._processes: list[psutil.Process] = []
         self._at_work: set[Delivery] = set()
         self._lock = threading.Lock()
 
@@ -178,6 +184,8 @@ class _Function:
             except httpx.TransportError:
                 time.sleep(0.05)
             else:
+                # Looked for beforehand: it takes a moment.
+                self._processes = self._servers.running()
                 self.is_ready = True
                 return
 
@@ -185,7 +193,9 @@ class _Function:
         """With all that it has forked, at once. Whether there was one."""
         with self._lock:
             was_ready, self.is_ready = self.is_ready, False
-        for process in self._servers.running():
-            process.kill()
+        # First those that are forked: they do the work.
+        for process in reversed(self._processes or self._servers.running()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self._servers.stop()
         return was_ready

@@ -18,6 +18,7 @@ from infra.local.home import ROOT, Connection, Home, Keys, Ports, bypass_proxies
 from infra.local.migrations import migrate
 from infra.local.postgres import Postgres
 from infra.local.processes import Servers, StackError
+from shared.embedding.local import cores
 from shared.errors import SettingsError
 from shared.permits import Unlimited
 from shared.settings import Settings, parse_settings
@@ -166,17 +167,22 @@ class Stack:
             **{name: value for name, value in self._embedding.items() if not name.endswith("_KEY")},
         }
 
+    def _index_serving(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """All webhooks at once; a process a core when the model runs elsewhere, or each would load it."""
+        workers = cores() if environment["EMBEDDER"] == "roboflow" else 1
+        return {"THREADS": str(WEBHOOKS_AT_ONCE), "WORKERS": str(workers)}
+
     def _start_functions(self, keys: Keys, environment: Mapping[str, str]) -> None:
-        for name, target, port, threads in (
-            ("search_images", "search_images", self._ports.search, None),
-            ("index_image", "index_supabase_webhook", self._ports.index, WEBHOOKS_AT_ONCE),
+        for name, target, port, serving in (
+            ("search_images", "search_images", self._ports.search, {}),
+            ("index_image", "index_supabase_webhook", self._ports.index, self._index_serving(environment)),
         ):
             source = f"functions/{name}/gcp.py"
             arguments = ["functions_framework", f"--source={source}", f"--target={target}"]
             self._servers.start(
                 name,
                 [*arguments, "--host=127.0.0.1", f"--port={port}"],
-                environment if threads is None else {**environment, "THREADS": str(threads)},
+                {**environment, **serving},
             )
         self._wait_until_answers(self.index_url)
         # A real search: it loads the text model, so that the first caller need not wait for it.
