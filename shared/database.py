@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -53,6 +53,7 @@ _LONGEST_RETRY_S = 60.0
 _NOT_REMEMBERED = "not_remembered"
 # A generation that has a tombstone never comes back, so that what a sweep still saw of it is gone.
 _NUMBERED = {"gcs"}
+_KEPT = {Standing.INDEXED, Standing.BLOCKED}
 # Of a unit vector; halfvec keeps fewer.
 _DECIMALS = 6
 _NOT_SET_UP = {"PGRST202", "42704", "42883", "42P01"}
@@ -115,6 +116,13 @@ class _IndexedRow(_Row):
     has_preview: bool
 
 
+class _StateRow(_Row):
+    name: str
+    state: Standing
+    content_hash: str | None
+    reason: str | None
+
+
 class _FailedRow(_Row):
     image_id: int
     bucket: str
@@ -132,6 +140,7 @@ _NAMES = TypeAdapter(list[str])
 _NOTHING = TypeAdapter(object)
 _RECORDED = TypeAdapter(list[_RecordedRow])
 _REMOVED = TypeAdapter(list[_RemovedRow])
+_STATES = TypeAdapter(list[_StateRow])
 _STORED = TypeAdapter(list[_StoredRow])
 _STANDINGS = TypeAdapter(list[_StandingRow])
 
@@ -163,12 +172,9 @@ class Database:
 
     def stored_objects(self, refs: Sequence[ObjectRef]) -> list[StoredObject | None]:
         """What Supabase Storage has under these names now, in order. Raises `Unavailable`."""
-        names: defaultdict[str, list[str]] = defaultdict(list)
-        for ref in refs:
-            names[ref.bucket].append(ref.name)
         found = {
             ObjectRef(bucket, row.name): row
-            for bucket, wanted in names.items()
+            for bucket, wanted in _by_bucket(refs).items()
             for row in self._write(
                 "stored_objects_v1", {"bucket_name": bucket, "object_names": wanted}, _STORED
             )
@@ -230,9 +236,24 @@ class Database:
         items = [{**_ref_item(image.stored.ref), "content_hash": image.content_hash} for image in images]
         self._write("release_images_v1", {"images": items, "model_name": model}, _NOTHING)
 
+    def fail_unread(self, events: Sequence[ObjectEvent], reason: str) -> None:
+        """Keep objects that we may not read on record as failed; what can be searched stays so."""
+        states = {
+            ObjectRef(bucket, row.name): row.state
+            for bucket, names in _by_bucket(event.ref for event in events).items()
+            for row in self._write("image_states_v1", {"bucket_name": bucket, "object_names": names}, _STATES)
+        }
+        items = [
+            {**_event_item(event), "reason": reason, "is_of_sweep": event.is_of_sweep}
+            for event in events
+            if states.get(event.ref) not in _KEPT
+        ]
+        if items:
+            self._write("record_images_v3", {"images": items, "provider": self._provider}, _RECORDED)
+
     def remove(self, events: Sequence[ObjectEvent]) -> list[Recorded]:
         """Take objects out of the index; events older than their removal change nothing any more."""
-        items = [{**_ref_item(event.ref), "ordering_key": event.ordering_key} for event in events]
+        items = [_event_item(event) for event in events]
         rows = self._write("remove_images_v2", {"objects": items, "provider": self._provider}, _REMOVED)
         return [Recorded(row.standing, old_preview=_preview(row.bucket, row.old_preview)) for row in rows]
 
@@ -357,6 +378,17 @@ def _stored(ref: ObjectRef, row: _StoredRow) -> StoredObject:
 
 def _hits(found: _Found) -> list[Hit]:
     return [Hit(row.id, ObjectRef(row.bucket, row.image), row.similarity) for row in found.hits]
+
+
+def _by_bucket(refs: Iterable[ObjectRef]) -> dict[str, list[str]]:
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for ref in refs:
+        names[ref.bucket].append(ref.name)
+    return names
+
+
+def _event_item(event: ObjectEvent) -> dict[str, object]:
+    return {**_ref_item(event.ref), "ordering_key": event.ordering_key}
 
 
 def _ref_item(ref: ObjectRef) -> dict[str, object]:

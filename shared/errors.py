@@ -7,7 +7,8 @@ PixseekError
 ├── ObjectGone          the object is no longer in its bucket
 ├── SettingsError       the deployment is wrong; an operator must act
 └── Unavailable         something we depend on does not answer; worth a retry
-    └── OverBudget      the spend guard allows no call to the model now
+    ├── OverBudget      the spend guard allows no call to the model now
+    └── ObjectRefused   the bucket has the object and does not let us read it
 """
 
 from datetime import datetime
@@ -39,6 +40,10 @@ class SettingsError(PixseekError):
 
 class Unavailable(PixseekError):
     """A service that we depend on failed in a way that a retry may mend. Answered with 503."""
+
+
+class ObjectRefused(Unavailable):
+    """The object is there, and we may not read it: the next try may be let in."""
 
 
 class OverBudget(Unavailable):

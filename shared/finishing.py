@@ -1,8 +1,9 @@
 """What a recorded picture still needs: its vector and its preview."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeVar
 
 from shared.errors import InputError, OverBudget, PixseekError, SettingsError, Unavailable
@@ -42,11 +43,14 @@ def finish(
 ) -> None:
     """Embed what is ours to embed, write the missing previews meanwhile, and store both."""
     ours = [work for work in works if work.is_ours]
-    with ThreadPoolExecutor(_WRITES_AT_ONCE, thread_name_prefix="preview") as threads:
-        for work in works:
-            threads.submit(_write_preview, work, store)
-        threads.submit(_delete_old_previews, works, store)
+    meanwhile = [_threads().submit(_write_preview, work, store) for work in works]
+    meanwhile.append(_threads().submit(_delete_old_previews, works, store))
+    try:
         _embed(ours, embedder, deadline)
+    finally:
+        wait(meanwhile)
+    for written in meanwhile:
+        written.result()
     model = embedder.model.name
     unbegun = [work for work in ours if isinstance(work.vector, OverBudget | SettingsError)]
     for work, released in answers(unbegun, lambda some: _release(some, index, model)):
@@ -62,6 +66,12 @@ def finish(
         elif work.is_ours:
             work.standing = standing
     _settle(works)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Of the process, made after a server has forked."""
+    return ThreadPoolExecutor(_WRITES_AT_ONCE, thread_name_prefix="preview")
 
 
 def delete_previews(refs: Sequence[ObjectRef], store: ObjectStore) -> PixseekError | None:

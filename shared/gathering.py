@@ -1,6 +1,7 @@
 """Calls of many threads, answered together."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
@@ -12,16 +13,22 @@ _Answer = TypeVar("_Answer")
 class Gathered(Generic[_Call, _Answer]):
     """Whoever calls while others are being answered waits, and is answered together with all that wait too.
 
-    A lone call is answered at once; under load batches form by themselves.
+    A lone call is answered at once. Where several wait, a moment is given to more of them.
     """
 
     def __init__(
-        self, answer: Callable[[Sequence[_Call]], Sequence[_Answer]], *, most: int, at_once: int
+        self,
+        answer: Callable[[Sequence[_Call]], Sequence[_Answer]],
+        *,
+        most: int,
+        at_once: int,
+        moment_s: float = 0.05,
     ) -> None:
         """`answer` gets up to `most` calls, and runs `at_once` times side by side."""
         self._answer = answer
         self._most = most
         self._at_once = at_once
+        self._moment_s = moment_s
         self._lock = threading.Lock()
         self._waiting: list[tuple[_Call, Future[_Answer]]] = []
         self._threads: ThreadPoolExecutor | None = None
@@ -37,7 +44,8 @@ class Gathered(Generic[_Call, _Answer]):
         return future.result()
 
     def _answer_waiting(self) -> None:
-        import time; time.sleep(0.05)
+        if 1 < len(self._waiting) < self._most:
+            time.sleep(self._moment_s)
         with self._lock:
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         if not batch:

@@ -2,13 +2,15 @@
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from shared.errors import InputError, ObjectGone, PixseekError, Unavailable
+from shared.errors import InputError, ObjectGone, ObjectRefused, PixseekError, Unavailable
 from shared.finishing import Work, answers, delete_previews, finish
-from shared.looking import Look, look
+from shared.looking import Look, look, printable
 from shared.models import Change, ObjectEvent, ObjectRef, Recorded, Standing
 from shared.ports import Embedder, ImageIndex, ObjectStore
 
@@ -105,7 +107,10 @@ class _Batch:
         vanished, refused = self._confirm(
             [found.event for found in looks if isinstance(found.error, ObjectGone)]
         )
-        self._give_up(refused, Unavailable("the bucket lists the object but does not hand it out"))
+        self._give_up(refused, ObjectRefused("the bucket lists the object but does not hand it out"))
+        self._keep_refused(
+            [found.event for found in looks if isinstance(found.error, ObjectRefused)] + refused
+        )
         # The removals last: the new name of a picture that was moved finds the old one's vector.
         changed = self._record([found for found in looks if found.image is not None])
         return changed + self._remove(gone + vanished)
@@ -166,6 +171,15 @@ class _Batch:
         for ref, _ in old_previews:
             self.outcomes[ref] = Outcome(Standing.DELETED, preview_error=error)
         return changed
+
+    def _keep_refused(self, events: Sequence[ObjectEvent]) -> None:
+        """On record with the hint, should no later try be let in."""
+        reasons: defaultdict[str, list[ObjectEvent]] = defaultdict(list)
+        for event in events:
+            reasons[str(self.outcomes[event.ref].error)].append(event)
+        with suppress(PixseekError):  # they come again in any case
+            for reason, refused in reasons.items():
+                self.index.fail_unread(refused, printable(reason))
 
     def _give_up(self, events: Sequence[ObjectEvent], error: PixseekError) -> None:
         self.outcomes.update((event.ref, Outcome(error=error)) for event in events)

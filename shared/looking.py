@@ -5,8 +5,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from shared import images
@@ -15,6 +16,9 @@ from shared.models import ImageRecord, ObjectEvent
 from shared.ports import Embedder, ObjectStore, View
 
 _READS_AT_ONCE: Final = 8
+_LARGE_BYTES: Final = 4 * 1024 * 1024
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,26 @@ class _BytesInHand:
                 self._freed.notify_all()
 
 
-_in_hand = _BytesInHand(2 * images.MAX_BYTES)
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Of the process, made after a server has forked."""
+    _give_back_large_blocks()
+    return ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="look")
+
+
+def _give_back_large_blocks() -> None:
+    """Of memory, to the system. glibc learns to keep freed blocks of up to 32 MB, in an arena of each thread:
+    after some large pictures that is twice what they need. Source: mallopt(3), `M_MMAP_THRESHOLD`.
+    """
+    import ctypes
+
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)
+
+
+_in_hand = _BytesInHand(images.MAX_BYTES)
 
 
 def look(
@@ -76,10 +99,9 @@ def look(
         except (ObjectGone, PixseekError) as exc:
             return Look(event, error=exc)
 
-    with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="look") as threads:
-        looks: list[Future[Look]] = [threads.submit(one, event) for event in events]
-        for done in as_completed(looks):
-            yield done.result()
+    looks: list[Future[Look]] = [_threads().submit(one, event) for event in events]
+    for done in as_completed(looks):
+        yield done.result()
 
 
 def _look(event: ObjectEvent, store: ObjectStore, embedder: Embedder, with_previews: bool) -> Look:

@@ -60,7 +60,10 @@ class ObjectStore(ObjectLinks, Protocol):
         """What is stored under these names now, in order; None where nothing is."""
 
     def open(self, ref: ObjectRef) -> AbstractContextManager[OpenObject]:
-        """An object, its bytes not read yet: the caller looks at the size first. Raises `ObjectGone`."""
+        """An object, its bytes not read yet: the caller looks at the size first.
+
+        Raises `ObjectGone`, `ObjectRefused`.
+        """
 
     def put(self, ref: ObjectRef, data: bytes, *, content_type: str) -> None:
         """Write an object, over what is there. A missing bucket is made, private, where the store can."""
@@ -147,6 +150,9 @@ class ImageIndex(Protocol):
 
     def release(self, images: Sequence[ImageRecord], *, model: str) -> None:
         """Leave recorded pictures to whoever comes next: what hinders us is not their fault."""
+
+    def fail_unread(self, events: Sequence[ObjectEvent], reason: str) -> None:
+        """Keep objects that we may not read on record as failed; what can be searched stays so."""
 
     def remove(self, events: Sequence[ObjectEvent]) -> list[Recorded]:
         """Take objects out of the index; events older than their removal change nothing any more."""

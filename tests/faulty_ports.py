@@ -76,6 +76,7 @@ class FaultyIndex:
         self.before_store: Callable[[], None] = lambda: None
         self.remove = index.remove
         self.release = index.release
+        self.fail_unread = index.fail_unread
 
     def record(
         self, images: Sequence[ImageRecord], *, model: str, deadline: float = float("inf")

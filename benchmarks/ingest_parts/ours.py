@@ -32,7 +32,7 @@ def wait_until_searchable(session: Session, bucket: str, count: int) -> None:
     while searchable(session, bucket) < count:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{searchable(session, bucket)} of {count} pictures are searchable")
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def searchable(session: Session, bucket: str) -> int:

@@ -14,7 +14,7 @@ from shared.settings import Times, load_settings
 from shared.telemetry import Fact, log_failure, log_outcome
 from shared.wiring import load_adapters
 
-_BATCHES_AT_ONCE: Final = 1
+_BATCHES_AT_ONCE: Final = 2
 """One decodes while another waits for the model."""
 _NOT_OURS: Final = Outcome()
 

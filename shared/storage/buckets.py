@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from shared.errors import InputError, ObjectGone, SettingsError, Unavailable
+from shared.errors import InputError, ObjectGone, ObjectRefused, SettingsError, Unavailable
 from shared.models import ObjectRef, StoredObject
 from shared.storage.faults import no_bucket, translated
 from shared.storage.names import check_name
@@ -166,7 +166,7 @@ class ObstoreStorage:
     def _reading(self) -> AbstractContextManager[None]:
         """A store that hides one object refuses it like one that hides all: worth a retry, then on record."""
         why = f"the bucket refuses to hand it out (403): may the function read it? {self._kind.may_read}"
-        return translated(self._kind.name, refused=Unavailable(why))
+        return translated(self._kind.name, refused=ObjectRefused(why))
 
     def _writing(self) -> AbstractContextManager[None]:
         why = f"the bucket refuses to change it (403): may the function do that? {self._kind.may_write}"

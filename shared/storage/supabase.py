@@ -31,8 +31,12 @@ class Opened:
 
     def read(self) -> bytes:
         """Its bytes. Raises `Unavailable`."""
+        data = bytearray()
         with answered():
-            return self._response.read()
+            # Into one piece of memory: thousands of small ones, all at once, are never given back.
+            for chunk in self._response.iter_raw():
+                data += chunk
+        return bytes(data)
 
 
 class SupabaseStorage:
@@ -86,7 +90,7 @@ class SupabaseStorage:
 
     def put(self, ref: ObjectRef, data: bytes, *, content_type: str) -> None:
         """Write an object, over what is there; a missing bucket is made, private. Raises `InputError`."""
-        if "%" in check_name(ref.name):  # storage3 would decode it
+        if "%" in check_name(ref.name):
             raise unaddressable(ref.name, "Supabase Storage takes no percent sign")
         try:
             self._upload(ref, data, content_type)
@@ -132,10 +136,10 @@ class SupabaseStorage:
         return UploadLink(f"{url}?token={token}", "PUT", {"Content-Type": content_type})
 
     def _upload(self, ref: ObjectRef, data: bytes, content_type: str) -> None:
+        """As bare bytes: a form, as storage3 sends it, costs both sides twice the time."""
+        headers = {**self._headers(None), "Content-Type": content_type, "x-upsert": "true"}
         with answered():
-            self._client(None).from_(ref.bucket).upload(
-                ref.name, data, {"content-type": content_type, "upsert": "true"}
-            )
+            check(self._http.post(self._object_url("", ref), content=data, headers=headers))
 
     def _make_bucket(self, bucket: str) -> None:
         try:

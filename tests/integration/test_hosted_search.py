@@ -178,7 +178,8 @@ def test_a_picture_is_kept_from_others_for_as_long_as_its_call_may_take(
     with psycopg.connect(stack.dsn("supabase_admin")) as session:
         row = session.execute(leased).fetchone()
     assert row is not None
-    assert 250 < row[0] < 310
+    # To the deadline, and some for the vector to be stored.
+    assert 301 < row[0] < 310
 
 
 def test_pictures_that_a_wrong_key_held_up_are_indexed_once_it_is_right(

@@ -12,7 +12,7 @@ from infra.cli.connection import Project
 from shared import indexing
 from shared.database import Database
 from shared.embedding.offline import OfflineEmbedder
-from shared.errors import InputError, OverBudget, SettingsError, Unavailable
+from shared.errors import InputError, ObjectRefused, OverBudget, SettingsError, Unavailable
 from shared.images import decode
 from shared.indexing import Outcome
 from shared.models import Change, ImageRecord, Lane, ObjectEvent, ObjectRef, Standing
@@ -182,16 +182,47 @@ class TestABatch:
 
     def test_an_object_that_cannot_be_read_now_holds_nobody_back(self, of: Bucket) -> None:
         of.write("good.png", _grey(7))
-        of.write("refused.png", _grey(8))
+        of.write("away.png", _grey(8))
         of.store.before_open = lambda ref: (
-            _raising(Unavailable("403: may we read it?")) if ref.name == "refused.png" else None
+            _raising(Unavailable("slow down")) if ref.name == "away.png" else None
         )
 
-        refused, good = of.follow("refused.png", "good.png")
+        away, good = of.follow("away.png", "good.png")
 
         assert good.standing is Standing.INDEXED
-        assert refused.is_worth_a_retry
-        assert "may we read it" in str(refused.error)
+        assert away.is_worth_a_retry
+
+
+class TestAnObjectThatWeMayNotRead:
+    @staticmethod
+    def _refuse(_: ObjectRef) -> None:
+        raise ObjectRefused("403: may we read it?")
+
+    def test_comes_again_and_is_on_record_with_the_hint_until_it_is_let_in(
+        self, of: Bucket, local_database: Database
+    ) -> None:
+        of.write("secret.png", _grey(30))
+        of.store.before_open = self._refuse
+
+        [first] = of.follow("secret.png")
+        [failure] = local_database.failures(10, bucket=of.name)
+        of.store.before_open = lambda _: None
+        [second] = of.follow("secret.png")
+
+        assert first.is_worth_a_retry
+        assert failure.reason == "403: may we read it?"
+        assert second.standing is Standing.INDEXED
+        assert local_database.failures(10, bucket=of.name) == []
+
+    def test_stays_searchable_if_it_was(self, of: Bucket, local_database: Database) -> None:
+        of.write("known.png", _grey(31))
+        of.follow("known.png")
+        of.store.before_open = self._refuse
+
+        [outcome] = of.follow("known.png", key="ZZ")
+
+        assert outcome.is_worth_a_retry
+        assert [image.standing for image in local_database.list_images(of.name)] == ["indexed"]
 
 
 class TestWhatIsRead:

@@ -1,6 +1,7 @@
 """JSON Web Tokens: who is asking, and links that open one object for a while."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 _ALGORITHM = "HS256"
 _ROLES = ("anon", "authenticated", "service_role")
 _KEY_ROLES = ("anon", "service_role")
+_MOST_KNOWN = 256
 _DOWNLOAD = "storage:download"
 _UPLOAD = "storage:upload"
 
@@ -46,14 +48,23 @@ class Tokens:
 
     def __init__(self, secret: SecretStr) -> None:
         self._secret = secret
+        self._known: dict[str, tuple[Caller, float]] = {}
 
     def caller(self, token: str) -> Caller:
         """Raises `TokenRefused`. A token without a role speaks for anon, as in PostgREST."""
+        known, expires_at = self._known.get(token, (None, 0.0))
+        if known is not None and time.time() < expires_at:
+            return known
         claims = self._verify(token)
         role = claims.get("role", "anon")
         if role not in _ROLES:
             raise ClaimsRefused(f"role {json.dumps(role)} does not exist")
-        return Caller(str(role), _text(claims.get("sub")), json.dumps(claims))
+        caller = Caller(str(role), _text(claims.get("sub")), json.dumps(claims))
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        expires = claims.get("exp", math.inf)
+        self._known[token] = (caller, float(expires) if isinstance(expires, int | float) else 0.0)
+        return caller
 
     def key_caller(self, key: str) -> Caller:
         """The caller that a project's key stands for. A user's token is no key. Raises `TokenRefused`."""

@@ -15,12 +15,12 @@ from infra.local.gateway.config import Settings
 from infra.local.gateway.database import Connection, Pool, transaction
 from infra.local.gateway.rows import Json
 
-AT_ONCE = 40  # the function gathers them into batches
+AT_ONCE = 128  # the function gathers them into batches
 _ANSWER_S = 60.0
 _LOOK_EVERY_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _FINISH_S = 3.0
-_GATHER_S = 0.005  # what comes at once is sent, and settled, together
+_GATHER_S = 0.01  # what comes at once is sent, and settled, together
 _WORTH_A_RETRY = {408, 429}
 _MAX_ATTEMPTS = 100  # over an hour and a half
 # The oldest event of each object that is due. The events of one object are sent in order, one at a time.
