@@ -20,9 +20,9 @@ demo: $(READY) ## photographs in, sentences find them; PHOTOS=DIR takes a folder
 serve: $(READY) ## keep the stack running until Ctrl-C
 	@.venv/bin/pixseek serve
 
-# Three workers, a file each: much of the time goes by waiting for processes of the stack.
+# Four workers, a file each: much of the time goes by waiting for processes of the stack.
 test: $(READY) ## unit and integration tests; needs pip only
-	@.venv/bin/pytest --numprocesses=3 --dist=loadfile
+	@.venv/bin/pytest --numprocesses=4 --dist=loadfile
 
 check: $(READY) ## format, lint, types, import rule
 	@.venv/bin/ruff format --check .

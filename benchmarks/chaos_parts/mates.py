@@ -12,7 +12,7 @@ from benchmarks.chaos_parts.journal import Failure
 
 OwnErrors = Mapping[tuple[str, str], Sequence[float]]
 """When a worker met an error of an object's own that is worth a retry, by worker and name; of `time.time`."""
-_RETRIED: Final = {"Unavailable", "ObjectRefused", "OverBudget", "_WorthRetryError"}
+_RETRIED: Final = {"Unavailable", "ObjectRefused", "OverBudget"}
 _NOT_AN_OUTAGE: Final = re.compile(r"the database answered (?!57|08|53|40|55)")
 """Codes of Postgres, but for the classes that mean that it is away, busy, or that somebody else was first."""
 _SLACK_S: Final = 0.01

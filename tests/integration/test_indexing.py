@@ -204,10 +204,10 @@ class TestAnObjectThatWeMayNotRead:
         of.write("secret.png", _grey(30))
         of.store.before_open = self._refuse
 
-        [first] = of.follow("secret.png")
+        [first] = of.follow("secret.png", key="1")
         [failure] = local_database.failures(10, bucket=of.name)
         of.store.before_open = lambda _: None
-        [second] = of.follow("secret.png")
+        [second] = of.follow("secret.png", key="1")
 
         assert first.is_worth_a_retry
         assert failure.reason == "403: may we read it?"
