@@ -69,6 +69,20 @@ def database(project: Project) -> Database:
 
 
 @pytest.fixture(scope="session")
+def local_database(project: Project) -> Database:
+    """The same for pictures in a folder of this machine."""
+    connection = project.connection
+    return Database(
+        connection.supabase_url,
+        service_key=connection.service_role_key,
+        anon_key=connection.anon_key,
+        timeout_s=10,
+        lane=Lane.INDEXING,
+        provider="local",
+    )
+
+
+@pytest.fixture(scope="session")
 def client(project: Project) -> Client:
     return project.client
 

@@ -6,11 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from infra.cli.connection import Project
 from shared import auditing, indexing
 from shared.database import Database
 from shared.embedding.offline import OfflineEmbedder
-from shared.models import PREVIEWS_SUFFIX, Change, Lane, ObjectEvent, ObjectRef
+from shared.models import PREVIEWS_SUFFIX, Change, ObjectEvent, ObjectRef
 from shared.storage.local import LocalStorage
 from tests.integration.conftest import picture_bytes
 
@@ -58,19 +57,6 @@ class Bucket:
     def _follow(self, events: list[ObjectEvent]) -> None:
         outcomes = indexing.apply(events, store=self._store, embedder=_OFFLINE, index=self._database)
         assert [outcome.error for outcome in outcomes] == [None] * len(outcomes)
-
-
-@pytest.fixture(scope="module")
-def local_database(project: Project) -> Database:
-    connection = project.connection
-    return Database(
-        connection.supabase_url,
-        service_key=connection.service_role_key,
-        anon_key=connection.anon_key,
-        timeout_s=10,
-        lane=Lane.INDEXING,
-        provider="local",
-    )
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from infra.cli.connection import Project
 from shared import indexing
 from shared.database import Database
 from shared.embedding.offline import OfflineEmbedder
 from shared.errors import InputError, ObjectRefused, OverBudget, SettingsError, Unavailable
 from shared.images import decode
 from shared.indexing import Outcome
-from shared.models import Change, ImageRecord, Lane, ObjectEvent, ObjectRef, Standing
+from shared.models import Change, ImageRecord, ObjectEvent, ObjectRef, Standing
 from shared.storage.local import LocalStorage
 from tests.faulty_ports import FaultyEmbedder, FaultyIndex, FaultyStore
 from tests.integration.conftest import picture_bytes
@@ -36,19 +35,6 @@ def store(tmp_path: Path) -> FaultyStore:
 @pytest.fixture
 def embedder() -> FaultyEmbedder:
     return FaultyEmbedder(_OFFLINE)
-
-
-@pytest.fixture(scope="module")
-def local_database(project: Project) -> Database:
-    connection = project.connection
-    return Database(
-        connection.supabase_url,
-        service_key=connection.service_role_key,
-        anon_key=connection.anon_key,
-        timeout_s=10,
-        lane=Lane.INDEXING,
-        provider="local",
-    )
 
 
 @pytest.fixture

@@ -1,0 +1,254 @@
+"""The adapter: an index, a search and a memory over one project."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import httpx
+import stamina
+from postgrest import SyncPostgrestClient
+from pydantic import TypeAdapter
+
+from shared.database.answers import (
+    FAILED,
+    FOUND,
+    GRANTED,
+    INDEXED,
+    NAMES,
+    NOTHING,
+    RECORDED,
+    REMOVED,
+    STANDINGS,
+    STATES,
+    STORED,
+    Found,
+    hits,
+    permits_of,
+    recorded,
+    removed,
+    stored_object,
+)
+from shared.database.arguments import by_bucket, event_item, image_item, ref_item, result_item
+from shared.database.calls import call, refuse_outage
+from shared.errors import AccessDenied, SettingsError, Unavailable
+from shared.models import (
+    Failure,
+    Granted,
+    Hit,
+    ImageRecord,
+    IndexedObject,
+    Lane,
+    ObjectEvent,
+    ObjectRef,
+    Provider,
+    Recorded,
+    Result,
+    Standing,
+    StoredObject,
+    Vector,
+    preview_ref,
+)
+
+_Reply = TypeVar("_Reply")
+# A worker that dies keeps its picture from others for so long; a slower one embeds it for nothing.
+_LEASE_S = 15
+# A call that hangs until the deadline keeps the vectors of its batch from being stored before.
+_STORING_S = 5
+_LONGEST_PERMIT_WAIT_S = 600.0
+# How long a vector is held out to a database that does not answer.
+_LEAST_RETRY_S = 1.0
+_LONGEST_RETRY_S = 60.0
+_NOT_REMEMBERED = "not_remembered"
+# A generation that has a tombstone never comes back, so that what a sweep still saw of it is gone.
+_KEPT = {Standing.INDEXED, Standing.BLOCKED}
+
+
+class Database:
+    """An `ImageIndex`, an `ImageSearch` and a `QueryMemory` over one Supabase project."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        service_key: str,
+        anon_key: str,
+        timeout_s: float,
+        lane: Lane,
+        provider: Provider = "supabase",
+        keep_permits: Callable[[Granted], None] | None = None,
+    ) -> None:
+        """`provider` is where the pictures lie. `keep_permits` gets the permits that come with recorded
+        pictures; None for a model that costs nothing.
+        """
+        self._lane = lane
+        self._provider = provider
+        self._keep_permits = keep_permits
+        self._url = f"{url}/rest/v1"
+        self._http = httpx.Client(timeout=timeout_s, event_hooks={"response": [refuse_outage]})
+        self._service = self._client(service_key, service_key)
+        self._anon_key = anon_key
+
+    def stored_objects(self, refs: Sequence[ObjectRef]) -> list[StoredObject | None]:
+        """What Supabase Storage has under these names now, in order. Raises `Unavailable`."""
+        found = {
+            ObjectRef(bucket, row.name): row
+            for bucket, wanted in by_bucket(refs).items()
+            for row in self._write(
+                "stored_objects_v1", {"bucket_name": bucket, "object_names": wanted}, STORED
+            )
+        }
+        return [stored_object(ref, found[ref]) if ref in found else None for ref in refs]
+
+    def list_objects(self, bucket: str, after: str, limit: int) -> list[StoredObject]:
+        """A page of what Supabase Storage has in a bucket, by the bytes of the names."""
+        arguments = {"bucket_name": bucket, "after": after, "page_size": limit}
+        rows = self._write("list_objects_v1", arguments, STORED)
+        return [stored_object(ObjectRef(bucket, row.name), row) for row in rows]
+
+    def take_permits(self, count: int, max_wait_s: float, unused: int) -> Granted:
+        """Permits to call a model that costs money, none later than in so many seconds; `unused` of before
+        cost nothing.
+        """
+        arguments = {
+            "lane": self._lane,
+            "permit_count": count,
+            "max_wait_s": min(max_wait_s, _LONGEST_PERMIT_WAIT_S),
+            "unused_count": unused,
+        }
+        return self._write("take_permits_v1", arguments, GRANTED)
+
+    def record(
+        self, images: Sequence[ImageRecord], *, model: str, deadline: float = math.inf
+    ) -> list[Recorded]:
+        """Put objects on record, unless something newer is known; reuse vectors of the same bytes."""
+        arguments = {
+            "images": [image_item(image, self._provider) for image in images],
+            "model_name": model,
+            "lease_s": _LEASE_S,
+            "provider": self._provider,
+        }
+        if self._keep_permits:
+            left_s = min(max(0.0, deadline - time.monotonic()), _LONGEST_PERMIT_WAIT_S)
+            # Nobody pays for a picture again while its call may still be answered, or its vector be stored.
+            lease_s = max(_LEASE_S, math.ceil(left_s + _STORING_S))
+            arguments |= {"permit_wait_s": left_s, "lease_s": lease_s}
+        rows = self._write("record_images_v3", arguments, RECORDED)
+        if self._keep_permits:
+            self._keep_permits(permits_of(rows))
+        return [recorded(row) for row in rows]
+
+    def store(self, results: Sequence[Result], *, model: str, deadline: float = math.inf) -> list[Standing]:
+        """Make recorded pictures searchable, unless they have changed since, or say why they are not.
+
+        Vectors are paid for: until the deadline it is tried again.
+        """
+        arguments = {"vectors": [result_item(result) for result in results], "model_name": model}
+        left_s = min(max(_LEAST_RETRY_S, deadline - time.monotonic()), _LONGEST_RETRY_S)
+        for attempt in stamina.retry_context(on=Unavailable, attempts=None, timeout=left_s, wait_max=2.0):
+            with attempt:
+                rows = self._write("store_vectors_v2", arguments, STANDINGS)
+        return [row.standing for row in rows]
+
+    def release(self, images: Sequence[ImageRecord], *, model: str) -> None:
+        """Leave recorded pictures to whoever comes next: what hinders us is not their fault."""
+        items = [{**ref_item(image.stored.ref), "content_hash": image.content_hash} for image in images]
+        self._write("release_images_v1", {"images": items, "model_name": model}, NOTHING)
+
+    def fail_unread(self, events: Sequence[ObjectEvent], reason: str) -> None:
+        """Keep objects that we may not read on record as failed; what can be searched stays so."""
+        states = {
+            ObjectRef(bucket, row.name): row.state
+            for bucket, names in by_bucket(event.ref for event in events).items()
+            for row in self._write("image_states_v1", {"bucket_name": bucket, "object_names": names}, STATES)
+        }
+        items = [
+            {**event_item(event), "reason": reason, "is_of_sweep": event.is_of_sweep}
+            for event in events
+            if states.get(event.ref) not in _KEPT
+        ]
+        if items:
+            self._write("record_images_v3", {"images": items, "provider": self._provider}, RECORDED)
+
+    def remove(self, events: Sequence[ObjectEvent]) -> list[Recorded]:
+        """Take objects out of the index; events older than their removal change nothing any more."""
+        items = [event_item(event) for event in events]
+        rows = self._write("remove_images_v2", {"objects": items, "provider": self._provider}, REMOVED)
+        return [removed(row) for row in rows]
+
+    def list_images(self, bucket: str, *, after: str = "", limit: int = 1000) -> list[IndexedObject]:
+        """A page of what the index has of a bucket, by the bytes of the names, tombstones too."""
+        arguments = {"bucket_name": bucket, "after": after, "page_size": limit}
+        rows = self._write("list_images_v1", arguments, INDEXED)
+        return [
+            IndexedObject(
+                ObjectRef(bucket, row.name),
+                row.state,
+                row.version,
+                row.size_bytes,
+                row.ordering_key,
+                row.has_preview,
+            )
+            for row in rows
+        ]
+
+    def orphan_previews(self, bucket: str, names: Sequence[str]) -> list[ObjectRef]:
+        """Those of some previews of a bucket's pictures, at most 1000, that no picture needs."""
+        arguments = {"bucket_name": bucket, "preview_names": list(names)}
+        found = self._write("orphan_previews_v1", arguments, NAMES)
+        return [preview_ref(bucket, name) for name in found]
+
+    def failures(
+        self, limit: int, *, bucket: str | None = None, reason_part: str | None = None
+    ) -> list[Failure]:
+        """What failed, the latest first; of one bucket, or for a reason that holds some words."""
+        arguments = {"match_count": limit, "bucket_name": bucket, "reason_part": reason_part}
+        rows = self._write("failed_images_v2", arguments, FAILED)
+        return [
+            Failure(
+                row.image_id, ObjectRef(row.bucket, row.image), row.reason, row.ordering_key, row.updated_at
+            )
+            for row in rows
+        ]
+
+    def requeue(self, failures: Sequence[Failure], *, model: str) -> None:
+        """Give pictures that failed under a model all their tries again."""
+        arguments = {"model_name": model, "image_ids": [failure.image_id for failure in failures]}
+        self._write("requeue_images_v1", arguments, NOTHING)
+
+    def nearest(self, vector: Vector, *, model: str, limit: int, caller_token: str) -> list[Hit]:
+        """At most `limit` pictures above the model's floor that the caller may see, best first."""
+        found = self._search({"query_embedding": list(vector)}, model, limit, caller_token)
+        return hits(found)
+
+    def nearest_to_text(self, text: str, *, model: str, limit: int, caller_token: str) -> list[Hit] | None:
+        """As `nearest`, for a text whose vector is remembered; None for one that is not."""
+        found = self._search({"query_text": text}, model, limit, caller_token)
+        return None if found.path == _NOT_REMEMBERED else hits(found)
+
+    def remember(self, text: str, vector: Vector, *, model: str) -> None:
+        """Spare the next search for this text the call to the model."""
+        arguments = {"query_text": text, "query_embedding": list(vector), "model_name": model}
+        self._write("remember_query_v1", arguments, NOTHING)
+        if self._keep_permits is None:  # no permit counted the call
+            self._write("count_calls_v1", {"lane": self._lane, "made": 1}, NOTHING)
+
+    def count_spared(self) -> None:
+        """Count a call that was spared."""
+        self._write("count_calls_v1", {"lane": self._lane, "saved": 1}, NOTHING)
+
+    def _search(self, query: Mapping[str, object], model: str, limit: int, caller_token: str) -> Found:
+        if not caller_token.isascii():
+            raise AccessDenied("the token is not one: it holds other than ASCII characters")
+        arguments = {**query, "match_count": limit, "model_name": model}
+        return call(self._client(self._anon_key, caller_token), "search_images_v1", arguments, FOUND)
+
+    def _write(self, function: str, arguments: Mapping[str, object], reply: TypeAdapter[_Reply]) -> _Reply:
+        try:
+            return call(self._service, function, arguments, reply)
+        except AccessDenied as exc:
+            raise SettingsError("the database refuses SUPABASE_SERVICE_ROLE_KEY") from exc
+
+    def _client(self, api_key: str, token: str) -> SyncPostgrestClient:
+        headers = {"apikey": api_key, "Authorization": f"Bearer {token}"}
+        return SyncPostgrestClient(self._url, headers=headers, http_client=self._http)

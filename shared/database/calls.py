@@ -1,0 +1,50 @@
+"""One call of the database API, and its failures as our errors."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import httpx
+from postgrest import APIError, SyncPostgrestClient
+from pydantic import TypeAdapter, ValidationError
+
+from shared.errors import AccessDenied, InputError, PixseekError, SettingsError, Unavailable
+
+_Reply = TypeVar("_Reply")
+_DENIED = {"42501", "PGRST301", "PGRST302", "PGRST303"}
+_WRONG_CLASSES = {"22", "23", "P0"}
+_OUTAGE = {408, 429, *range(500, 600)}
+_NOT_SET_UP = {"PGRST202", "42704", "42883", "42P01"}
+
+
+def call(
+    client: SyncPostgrestClient, function: str, arguments: Mapping[str, object], reply: TypeAdapter[_Reply]
+) -> _Reply:
+    """Raises `AccessDenied`, `InputError`, `SettingsError`, `Unavailable`."""
+    try:
+        # postgrest types arguments as text; its wire format is any JSON.
+        answer = client.rpc(function, dict(arguments)).execute()  # type: ignore[arg-type]
+        return reply.validate_python(answer.data)
+    except APIError as exc:
+        raise _translated(exc) from exc
+    except httpx.HTTPError as exc:
+        raise Unavailable(f"the database does not answer ({function})") from exc
+    except ValidationError as exc:
+        raise SettingsError(f"{function} answered in an unknown form: are all migrations applied?") from exc
+
+
+def refuse_outage(response: httpx.Response) -> None:
+    """What stands before PostgREST answers without a code, so that only the status tells an outage from a
+    wrong key, and postgrest does not keep the status."""
+    if response.status_code in _OUTAGE:
+        raise Unavailable(f"the database API answered {response.status_code}")
+
+
+def _translated(error: APIError) -> PixseekError:
+    code = error.code or ""
+    if code in _DENIED or not code:  # the gateway refuses a key without a code
+        return AccessDenied(error.message or "the database refuses this caller")
+    if code in _NOT_SET_UP:
+        return SettingsError(f"the database is not set up: {error.message}")
+    if code[:2] in _WRONG_CLASSES:
+        return InputError(error.message or "the database refuses this input")
+    return Unavailable(f"the database answered {code}")
