@@ -4,8 +4,7 @@ import flask
 import functions_framework
 
 from functions.index_image.following import error_of, follow_together
-from functions.index_image.webhook import SECRET_HEADER, Answer, answer_webhook
-from shared import replies
+from functions.index_image.webhook import SECRET_HEADER, Answer, answer, answer_webhook
 from shared.errors import InputError, PixseekError
 from shared.events import decode_cloud_event_request
 from shared.settings import load_settings
@@ -35,6 +34,4 @@ def index_storage_event(request: flask.Request) -> Answer:
     except PixseekError as exc:
         log_failure("events_not_followed", exc)
         error = exc
-    if error is not None:
-        return {"error": type(error).__name__}, replies.status_of(error), replies.retry_after(error)
-    return {"status": "ok"}, 200, {}
+    return answer(error)

@@ -25,6 +25,11 @@ def answer_webhook(secret: str | None, payload: bytes, left_s: float | None = No
     except PixseekError as exc:
         log_failure("event_refused", exc)
         error = exc
-    if error is not None:
-        return {"error": type(error).__name__}, replies.status_of(error), replies.retry_after(error)
-    return {"status": "ok"}, 200, {}
+    return answer(error)
+
+
+def answer(error: PixseekError | None) -> Answer:
+    """What the sender of an event is told: that it is done with, or what kept it from that."""
+    if error is None:
+        return {"status": "ok"}, 200, {}
+    return {"error": type(error).__name__}, replies.status_of(error), replies.retry_after(error)

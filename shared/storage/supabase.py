@@ -136,7 +136,7 @@ class SupabaseStorage:
         return UploadLink(f"{url}?token={token}", "PUT", {"Content-Type": content_type})
 
     def _upload(self, ref: ObjectRef, data: bytes, content_type: str) -> None:
-        """As bare bytes: a form, as storage3 sends it, costs both sides twice the time."""
+        """As bare bytes: a form, as storage3 sends it, has to be made and taken apart."""
         headers = {**self._headers(None), "Content-Type": content_type, "x-upsert": "true"}
         with answered():
             check(self._http.post(self._object_url("", ref), content=data, headers=headers))
