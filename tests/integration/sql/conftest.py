@@ -124,6 +124,13 @@ def search(session: Session, query: str | None = None, **arguments: object) -> R
     return found
 
 
+def search_by(session: Session, *parts: Row, **arguments: object) -> Row:
+    """`search_images_v2` by the parts of a query, without a threshold."""
+    [row] = call(session, "search_images_v2", **{"query": [*parts], "min_similarity": -1, **arguments})
+    found: Row = row["search_images_v2"]
+    return found
+
+
 def names(found: Row) -> list[str]:
     """Of the pictures that a search found, in order."""
     return [hit["image"] for hit in found["hits"]]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 import psycopg
@@ -22,6 +23,7 @@ from tests.integration.sql.conftest import (
     own_database,
     result,
     search,
+    search_by,
     vector,
 )
 
@@ -40,13 +42,14 @@ _REFUSED = "42501"
 _DONE = "00000"
 
 # The decision on each function of the API. A new one belongs to one of the two.
-_FOR_ALL = ["match_images", "search_images_v1"]
+_FOR_ALL = ["image_v1", "match_images", "model_state_v1", "search_images_v1", "search_images_v2"]
 _FOR_THE_SERVICE = [
     "activate_model_v1",
     "block_images_v1",
     "claim_images_v1",
     "configure_guide_v1",
     "count_calls_v1",
+    "count_request_v1",
     "create_model_v1",
     "drop_model_v1",
     "failed_images_v1",
@@ -226,6 +229,7 @@ def test_whoever_may_call_a_function_is_not_refused(caller: str, function: str, 
         ("activate_model_v1", {"model_name": "m"}),
         ("take_permits_v1", {"lane": "search", "permit_count": 1, "max_wait_s": 5}),
         ("count_calls_v1", {"lane": "search", "made": 1}),
+        ("count_request_v1", {"caller": "alice", "per_minute": 1_000_000}),
         ("limit_spending_v1", {"limits": {"calls_per_s": None}}),
     ],
 )
@@ -259,6 +263,8 @@ def test_callers_change_nothing_by_a_proper_call_either(
         "update pixseek.calls set made = 0",
         "select * from pixseek.spending_limits",
         "update pixseek.spending_limits set calls_per_s = null",
+        "select * from pixseek.allowances",
+        "delete from pixseek.allowances",
         "update pixseek.images set owner = null",
         "update pixseek.buckets set is_public = true",
         "update pixseek.guide set bucket = 'open'",
@@ -333,6 +339,42 @@ def _by_the_guides_function(session: Session) -> set[str]:
     return {row["image"] for row in rows}
 
 
+def _by_parts(session: Session, *parts: Row) -> set[str]:
+    """All pages of `search_images_v2`."""
+    pages = [search_by(session, *parts, match_count=2)]
+    while cursor := pages[-1]["next_cursor"]:
+        pages.append(search_by(session, *parts, match_count=2, page_cursor=cursor))
+    return {name for page in pages for name in names(page)}
+
+
+def _by_a_vector_among_parts(session: Session) -> set[str]:
+    return _by_parts(session, {"embedding": _QUERY}, {"embedding": _OTHER, "weight": 0.5})
+
+
+def _by_a_text_among_parts(session: Session) -> set[str]:
+    return _by_parts(session, {"text": _TEXT}, {"embedding": _OTHER, "weight": -0.5})
+
+
+def _by_an_image_among_parts(session: Session) -> set[str]:
+    [sample] = search(session, _QUERY, filters={"prefix": "sample"})["hits"]
+    return _by_parts(session, {"image_id": sample["id"]}, {"text": _TEXT})
+
+
+def _one_by_one(session: Session) -> set[str]:
+    """By all ids that there are, of what is indexed."""
+    return {row["image"] for image_id in range(1, 20) for row in _shown(session, image_id)}
+
+
+def _shown(session: Session, image_id: int) -> list[Row]:
+    try:
+        [row] = call(session, "image_v1", image_id=image_id)
+    except psycopg.ProgrammingError as exc:
+        if exc.sqlstate != "PT404":
+            raise
+        return []
+    return [found for found in row.values() if found["state"] == "indexed"]
+
+
 def _pages(session: Session, **arguments: object) -> list[Row]:
     pages = [search(session, _QUERY, match_count=1, **arguments)]
     while cursor := pages[-1]["next_cursor"]:
@@ -349,6 +391,10 @@ _WAYS: list[_Way] = [
     _by_pages,
     _by_collapsed_pages,
     _by_the_guides_function,
+    _by_a_vector_among_parts,
+    _by_a_text_among_parts,
+    _by_an_image_among_parts,
+    _one_by_one,
 ]
 
 
@@ -387,9 +433,20 @@ def test_the_guides_view_shows_no_more(caller: str, seen: set[str], world: _Worl
     assert {name for (name,) in rows} == seen
 
 
-def _refusal_of(session: Session, image_id: int) -> tuple[str | None, ...]:
+_AskWith: TypeAlias = Callable[[Session, int], object]
+_ASKING_WITH: dict[str, _AskWith] = {
+    "search_images_v1": lambda session, image_id: search(session, query_image_id=image_id),
+    "search_images_v2": lambda session, image_id: search_by(session, {"image_id": image_id}),
+    "one part of two": lambda session, image_id: search_by(
+        session, {"text": _TEXT}, {"image_id": image_id, "weight": -1}
+    ),
+    "image_v1": lambda session, image_id: call(session, "image_v1", image_id=image_id),
+}
+
+
+def _refusal_of(session: Session, image_id: int, ask: _AskWith) -> tuple[str | None, ...]:
     """All that an error tells, but for the id that was asked with."""
-    failure = error(lambda: search(session, query_image_id=image_id))
+    failure = error(lambda: ask(session, image_id))
     told = failure.diag
     return (
         failure.sqlstate,
@@ -400,6 +457,7 @@ def _refusal_of(session: Session, image_id: int) -> tuple[str | None, ...]:
     )
 
 
+@pytest.mark.parametrize("ask", _ASKING_WITH.values(), ids=_ASKING_WITH)
 @pytest.mark.parametrize(
     ("caller", "name"),
     [
@@ -409,15 +467,15 @@ def _refusal_of(session: Session, image_id: int) -> tuple[str | None, ...]:
     ],
 )
 def test_a_hidden_picture_and_one_that_does_not_exist_give_the_same_error(
-    caller: str, name: str, world: _World
+    caller: str, name: str, ask: _AskWith, world: _World
 ) -> None:
     [(hidden,)] = world["the owner"].execute("select id from pixseek.images where name = %s", (name,))
     session = world[caller]
 
-    refusal = _refusal_of(session, hidden)
+    refusal = _refusal_of(session, hidden, ask)
 
-    assert refusal[0] == "P0002"
-    assert refusal == _refusal_of(session, 1_000_000_000)
+    assert refusal[0] == "PT404"
+    assert refusal == _refusal_of(session, 1_000_000_000, ask)
 
 
 @pytest.mark.parametrize("caller", ["anybody", "bob", "carol"])
@@ -617,7 +675,7 @@ def test_a_blocked_picture_stays_hidden_whatever_comes(
     act(service, image)
 
     assert image_id not in [hit["id"] for hit in search(service, vector(1))["hits"]]
-    assert _outcome(lambda: search(service, query_image_id=image_id)) == "P0002"
+    assert {_outcome(partial(ask, service, image_id)) for ask in _ASKING_WITH.values()} == {"PT404"}
 
 
 def _insert(session: Session, name: str, embedding: str = _QUERY) -> int:

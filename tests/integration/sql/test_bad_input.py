@@ -32,6 +32,12 @@ _PENDING = item("pending.jpg")
 _UNIT = vector(1, dimensions=_LENGTH)
 _OF_S3: Row = {"images": [item("a.jpg")], "provider": "s3"}
 
+# The same search by each version.
+_SEARCHES: list[tuple[str, Row]] = [
+    ("search_images_v1", {"query_embedding": _UNIT}),
+    ("search_images_v2", {"query": [{"embedding": _UNIT}]}),
+]
+
 _CONTENT = """
 select
   (select array_agg(t::text order by t::text) from pixseek.models t),
@@ -46,6 +52,7 @@ select
   (select array_agg(t::text order by t::text) from pixseek.spending_limits t),
   (select array_agg(t::text order by t::text) from pixseek.permits t),
   (select array_agg(t::text order by t::text) from pixseek.calls t),
+  (select array_agg(t::text order by t::text) from pixseek.allowances t),
   (select count(*) from pg_class where relnamespace = 'pixseek'::regnamespace)
 """
 
@@ -144,6 +151,12 @@ def prepared(server: Postgres) -> Iterator[_Prepared]:
         ("remember_query_v1", {"query_text": None, "query_embedding": _UNIT}, "22023"),
         ("remember_query_v1", {"query_text": "x", "query_embedding": None}, "22023"),
         ("search_images_v1", {"query_embedding": _UNIT, "match_count": None}, "22023"),
+        ("search_images_v2", {"query": None}, "22023"),
+        ("search_images_v2", {"query": [{"text": "a dog"}], "match_count": None}, "22023"),
+        ("image_v1", {"image_id": None}, "22023"),
+        ("image_v1", {"bucket_name": "photos", "image_name": None}, "22023"),
+        ("count_request_v1", {"caller": None, "per_minute": 1}, "22023"),
+        ("count_request_v1", {"caller": "a", "per_minute": None}, "22023"),
         ("match_images", {"query_embedding": None, "match_threshold": 0, "match_count": 1}, "22023"),
         ("match_images", {"query_embedding": _UNIT, "match_threshold": None, "match_count": 1}, "22023"),
         ("match_images", {"query_embedding": _UNIT, "match_threshold": 0, "match_count": None}, "22023"),
@@ -222,6 +235,13 @@ def test_a_bucket_of_unknown_visibility_is_private(service: Session) -> None:
         ("count_calls_v1", {"lane": "Search", "made": 1}, "22023", "Search"),
         ("count_calls_v1", {"lane": "search", "made": -1}, "22023", "fewer than none"),
         ("count_calls_v1", {"lane": "search", "made": 1, "saved": -1}, "22023", "fewer than none"),
+        ("count_request_v1", {"caller": "", "per_minute": 1}, "22023", "not a caller"),
+        ("count_request_v1", {"caller": "a", "per_minute": 0}, "22023", "a minute: 0"),
+        ("count_request_v1", {"caller": "a", "per_minute": -1}, "22023", "a minute: -1"),
+        ("count_request_v1", {"caller": "a", "per_minute": 1_000_001}, "22023", "a minute: 1000001"),
+        ("image_v1", {"image_id": 0}, "PT404", "unknown image: 0"),
+        ("image_v1", {"image_id": -1}, "PT404", "unknown image: -1"),
+        ("image_v1", {"bucket_name": "", "image_name": ""}, "PT404", "unknown image: "),
         ("claim_images_v1", {"n": 0}, "22023", "not 0"),
         ("claim_images_v1", {"n": 501}, "22023", "not 501"),
         ("claim_images_v1", {"lease_s": -1}, "22023", "not -1"),
@@ -265,6 +285,8 @@ def test_a_value_out_of_range_is_refused(
         ("requeue_images_v1", {"model_name": "n"}),
         ("remember_query_v1", {"query_text": "x", "query_embedding": _UNIT, "model_name": "n"}),
         ("search_images_v1", {"query_embedding": _UNIT, "model_name": "n"}),
+        ("search_images_v2", {"query": [{"text": "a dog"}], "model_name": "n"}),
+        ("model_state_v1", {"model_name": "n"}),
     ],
 )
 def test_an_unknown_model_is_named(function: str, arguments: Row, prepared: _Prepared) -> None:
@@ -688,7 +710,7 @@ def test_what_is_no_vector_of_512_is_no_row_of_the_guides(
     ],
     ids=["cut off", "empty", "half a character", "a zero byte"],
 )
-@pytest.mark.parametrize(("function", "argument"), _BATCHES)
+@pytest.mark.parametrize(("function", "argument"), [*_BATCHES, ("search_images_v2", "query")])
 def test_what_is_no_json_reaches_no_function(
     function: str, argument: str, items: str, code: str, prepared: _Prepared
 ) -> None:
@@ -716,19 +738,23 @@ def test_what_is_no_json_reaches_no_function(
         ({"filters": {"prefix": ["a"]}}, "22023", "prefix must be a string, not array"),
         ({"filters": {"content_type": {}}}, "22023", "content_type must be a string, not object"),
         ({"filters": {"taken_since": 2026}}, "22023", "taken_since must be a string, not number"),
-        ({"filters": {"bucket": "nowhere"}}, "42704", "unknown bucket: nowhere"),
+        ({"filters": {"bucket": "nowhere"}}, "22023", "unknown bucket: nowhere"),
         ({"filters": {"created_since": "soon"}}, "22023", "created_since is no time: soon"),
         ({"filters": {"created_until": "2026-13-45"}}, "22023", "created_until is no time"),
         ({"filters": {"taken_until": ""}}, "22023", "taken_until is no time"),
         ({"filters": {"taken_since": "999999-01-01"}}, "22023", "taken_since is no time"),
+        ({"filters": {"since": "soon"}}, "22023", "since is no time: soon"),
+        ({"filters": {"until": "999999-01-01"}}, "22023", "until is no time"),
+        ({"filters": {"until": 7}}, "22023", "until must be a string, not number"),
     ],
 )
+@pytest.mark.parametrize(("function", "query"), _SEARCHES)
 def test_a_wrong_count_or_filter_is_refused(
-    arguments: Row, code: str, message: str, prepared: _Prepared
+    function: str, query: Row, arguments: Row, code: str, message: str, prepared: _Prepared
 ) -> None:
     filters = {"filters": Jsonb(arguments["filters"])} if "filters" in arguments else arguments
 
-    refusal = prepared.refused_call("search_images_v1", query_embedding=_UNIT, **filters)
+    refusal = prepared.refused_call(function, **query, **filters)
 
     assert (refusal.code, refusal.is_nothing_written) == (code, True)
     assert message in refusal.message
@@ -745,8 +771,8 @@ def test_a_wrong_count_or_filter_is_refused(
         ({"query_text": ""}, "22023", "empty"),
         ({"query_text": "  "}, "22023", "empty"),
         ({"query_text": "\n\u3000"}, "22023", "empty"),
-        ({"query_image_id": 0}, "P0002", "unknown image: 0"),
-        ({"query_image_id": -1}, "P0002", "unknown image: -1"),
+        ({"query_image_id": 0}, "PT404", "unknown image: 0"),
+        ({"query_image_id": -1}, "PT404", "unknown image: -1"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -827,10 +853,13 @@ def _with(place: int, value: str) -> _Change:
         pytest.param(_with(4, "0" * 32), id="digest"),
     ],
 )
-def test_a_cursor_that_was_changed_is_refused(change: _Change, prepared: _Prepared) -> None:
+@pytest.mark.parametrize(("function", "query"), _SEARCHES)
+def test_a_cursor_that_was_changed_is_refused(
+    function: str, query: Row, change: _Change, prepared: _Prepared
+) -> None:
     changed = change(_cursor(prepared.service))
 
-    refusal = prepared.refused_call("search_images_v1", query_embedding=_UNIT, page_cursor=changed)
+    refusal = prepared.refused_call(function, **query, page_cursor=changed)
 
     assert (refusal.code, refusal.is_nothing_written) == ("22023", True)
     assert refusal.message

@@ -474,7 +474,7 @@ def test_an_image_that_is_not_indexed_yet_cannot_be_asked_with(service: Session)
 
     failure = error(lambda: search(service, query_image_id=row["image_id"]))
 
-    assert (failure.sqlstate, "no vector" in str(failure)) == ("55000", True)
+    assert (failure.sqlstate, "no vector" in str(failure)) == ("PT409", True)
 
 
 def test_a_pooled_session_shows_each_caller_what_is_theirs(crowd: Database) -> None:
