@@ -11,8 +11,9 @@ from postgrest import APIError
 from pydantic import TypeAdapter, ValidationError
 
 from infra.local.home import Connection, Home, bypass_proxies, default_home
+from shared.problems import Problem
 from shared.queries import SearchQuery
-from shared.replies import Problem, SearchReply
+from shared.replies import SearchReply
 
 if TYPE_CHECKING:
     from supabase import Client
@@ -44,7 +45,7 @@ class Project:
     @classmethod
     def current(cls) -> "Project":
         """The project of the environment, else the local stack that runs. Raises `NotRunningError`."""
-        connection = _from_environment() or Home(default_home()).connection()
+        connection = project_of_environment() or Home(default_home()).connection()
         if connection is None:
             raise NotRunningError(
                 "no stack is running. Start one with `make serve` in another terminal, "
@@ -126,7 +127,8 @@ def answering(url: str) -> Iterator[None]:
         raise NotRunningError(f"{url} does not answer") from exc
 
 
-def _from_environment() -> Connection | None:
+def project_of_environment() -> Connection | None:
+    """The project that the environment names, whole."""
     url, search_url, anon_key, service_key = (os.environ.get(name, "") for name in _VARIABLES)
     if not (url and search_url and anon_key and service_key):
         return None

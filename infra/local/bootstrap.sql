@@ -20,6 +20,7 @@ select pg_temp.ensure_role('authenticated', 'nologin noinherit');
 select pg_temp.ensure_role('service_role', 'nologin noinherit bypassrls');
 select pg_temp.ensure_role('authenticator', 'login noinherit');
 select pg_temp.ensure_role('supabase_storage_admin', 'login noinherit createrole');
+select pg_temp.ensure_role('supabase_auth_admin', 'login noinherit');
 
 grant anon, authenticated, service_role to authenticator, supabase_storage_admin;
 grant anon, authenticated, service_role to postgres with admin option;
@@ -29,6 +30,7 @@ alter role authenticated set statement_timeout = '8s';
 alter role authenticator set statement_timeout = '8s';
 alter role postgres set search_path = "$user", public, extensions;
 alter role supabase_storage_admin set search_path = storage;
+alter role supabase_auth_admin set search_path = auth;
 
 grant all on database postgres to postgres;
 grant all on schema public to postgres;
@@ -50,7 +52,7 @@ create extension if not exists vector with schema extensions;
 
 -- Who is asking, for policies.
 create schema if not exists auth;
-grant usage on schema auth to postgres, anon, authenticated, service_role;
+grant usage on schema auth to postgres, anon, authenticated, service_role, supabase_auth_admin;
 
 create or replace function auth.jwt() returns jsonb
 language sql stable
@@ -66,6 +68,49 @@ create or replace function auth.role() returns text
 language sql stable
 set search_path = ''
 return auth.jwt() ->> 'role';
+
+-- Users and their sessions are Auth's alone: no role that clients or migrations have reads them.
+create table if not exists auth.users (
+  id uuid primary key default gen_random_uuid(),
+  aud text not null default 'authenticated',
+  role text not null default 'authenticated',
+  email text not null,
+  -- Null for a user without a password.
+  encrypted_password text,
+  email_confirmed_at timestamptz,
+  last_sign_in_at timestamptz,
+  raw_app_meta_data jsonb not null default '{}',
+  raw_user_meta_data jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+create unique index if not exists users_email_key on auth.users (email);
+
+create table if not exists auth.sessions (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users on delete cascade,
+  aal text not null default 'aal1',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+create index if not exists sessions_user_id_idx on auth.sessions (user_id);
+
+create table if not exists auth.refresh_tokens (
+  -- The token's digest.
+  token text primary key,
+  session_id uuid not null references auth.sessions on delete cascade,
+  -- Spent: it was exchanged for a new one.
+  revoked boolean not null default false,
+  created_at timestamptz not null default now()
+);
+create index if not exists refresh_tokens_session_id_idx on auth.refresh_tokens (session_id);
+
+alter table auth.users owner to supabase_auth_admin;
+alter table auth.sessions owner to supabase_auth_admin;
+alter table auth.refresh_tokens owner to supabase_auth_admin;
+alter table auth.users enable row level security;
+alter table auth.sessions enable row level security;
+alter table auth.refresh_tokens enable row level security;
 
 create schema if not exists storage authorization supabase_storage_admin;
 grant usage on schema storage to postgres, anon, authenticated, service_role;

@@ -59,6 +59,7 @@ class Home:
         self.files = self.path / "files"
         self.logs = self.path / "logs"
         self.lock = self.path / "lock"
+        self.signing_keys = self.path / "signing_keys.json"
         self._keys = self.path / "keys.json"
         self._connection = self.path / "connection.json"
 

@@ -27,7 +27,18 @@ from shared.wiring import build_embedder
 DEFAULT_PORT = 54321
 _LAST_PORT = 65_535 - 11  # the functions listen above it
 _READY_S = 60.0
+_SEARCHES_AT_ONCE = 64
 _NOT_COVERED = "55000"
+_SETTINGS = {
+    "AUTH",
+    "CORS_ORIGINS",
+    "EMBEDDER",
+    "FUNCTION_TIMEOUT_S",
+    "LINK_EXPIRES_S",
+    "PREVIEWS",
+    "REQUESTS_PER_MINUTE",
+    "TRUSTED_HOPS",
+}
 
 
 class Stack:
@@ -40,13 +51,13 @@ class Stack:
         *,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        """What `environment` says of embedders goes to the functions."""
+        """What `environment` says of embedders, and of who may search, goes to the functions."""
         bypass_proxies()
-        self._embedding = {
+        self._settings = {
             # The functions run in another folder.
             name: str(Path(value).expanduser().absolute()) if value and name.endswith("_DIR") else value
             for name, value in environment.items()
-            if _is_of_embedding(name)
+            if _is_of_functions(name)
         }
         self._home = Home(home or default_home())
         self._ports = Ports.from_base(base_port or _port_of_environment())
@@ -141,7 +152,10 @@ class Stack:
                 "GATEWAY_PORT": str(self._ports.gateway),
                 "GATEWAY_DSN_AUTHENTICATOR": self._postgres.dsn("authenticator"),
                 "GATEWAY_DSN_STORAGE": self._postgres.dsn("supabase_storage_admin"),
+                "GATEWAY_DSN_AUTH": self._postgres.dsn("supabase_auth_admin"),
+                "GATEWAY_PUBLIC_URL": f"http://127.0.0.1:{self._ports.gateway}",
                 "GATEWAY_JWT_SECRET": keys.jwt_secret,
+                "GATEWAY_SIGNING_KEYS_FILE": str(self._home.signing_keys),
                 "GATEWAY_FILES_DIR": str(self._home.files),
                 "GATEWAY_WEBHOOK_URL": self.index_url,
                 "GATEWAY_WEBHOOK_SECRET": keys.webhook_secret,
@@ -152,37 +166,40 @@ class Stack:
     def _function_environment(self, keys: Keys) -> dict[str, str]:
         return {
             # A server inherits what this process has; an empty variable counts as absent.
-            **{name: "" for name in os.environ if _is_of_embedding(name)},
+            **{name: "" for name in os.environ if _is_of_functions(name)},
             "EMBEDDER": "offline",
-            **self._embedding,
+            "AUTH": "public",
+            **self._settings,
             "SUPABASE_URL": self.connection.supabase_url,
             "SUPABASE_ANON_KEY": keys.anon_key,
             "SUPABASE_SERVICE_ROLE_KEY": keys.service_role_key,
+            "SUPABASE_JWT_SECRET": keys.jwt_secret,
             "WEBHOOK_SECRET": keys.webhook_secret,
         }
 
     def _public_settings(self) -> dict[str, str]:
         return {
             "EMBEDDER": "offline",
-            **{name: value for name, value in self._embedding.items() if not name.endswith("_KEY")},
+            "AUTH": "public",
+            **{name: value for name, value in self._settings.items() if not name.endswith("_KEY")},
         }
 
-    def _index_serving(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """All webhooks at once; a process a core when the model runs elsewhere, or each would load it."""
+    def _serving(self, environment: Mapping[str, str], threads: int) -> dict[str, str]:
+        """A process a core when the model runs elsewhere, or each would load it."""
         workers = cores() if environment["EMBEDDER"] == "roboflow" else 1
-        return {"THREADS": str(WEBHOOKS_AT_ONCE), "WORKERS": str(workers)}
+        return {"THREADS": str(threads), "WORKERS": str(workers)}
 
     def _start_functions(self, keys: Keys, environment: Mapping[str, str]) -> None:
-        for name, target, port, serving in (
-            ("search_images", "search_images", self._ports.search, {}),
-            ("index_image", "index_supabase_webhook", self._ports.index, self._index_serving(environment)),
+        for name, target, port, threads in (
+            ("search_images", "search_images", self._ports.search, _SEARCHES_AT_ONCE),
+            ("index_image", "index_supabase_webhook", self._ports.index, WEBHOOKS_AT_ONCE),
         ):
             source = f"functions/{name}/gcp.py"
             arguments = ["functions_framework", f"--source={source}", f"--target={target}"]
             self._servers.start(
                 name,
                 [*arguments, "--host=127.0.0.1", f"--port={port}"],
-                {**environment, **serving},
+                {**environment, **self._serving(environment, threads)},
             )
         self._wait_until_answers(self.index_url)
         # A real search: it loads the text model, so that the first caller need not wait for it.
@@ -205,8 +222,8 @@ class Stack:
         raise StackError(f"{url} did not answer within {_READY_S:.0f} s; the logs are in {self._home.logs}")
 
 
-def _is_of_embedding(name: str) -> bool:
-    return name in {"EMBEDDER", "FUNCTION_TIMEOUT_S", "PREVIEWS"} or name.startswith(("CLIP_", "ROBOFLOW_"))
+def _is_of_functions(name: str) -> bool:
+    return name in _SETTINGS or name.startswith(("CLIP_", "ROBOFLOW_"))
 
 
 def _port_of_environment() -> int:

@@ -32,7 +32,7 @@ def _fill(folder: Path) -> None:
 def _install_npm() -> None:
     """npm needs hundreds of Debian's packages, so it is installed rather than unpacked."""
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        pytest.fail("npm is missing, and only root can apt-get it: install Node.js ≥ 18", pytrace=False)
+        pytest.fail("npm is missing, and only root can apt-get it: install Node.js ≥ 20", pytrace=False)
     _run(_PINNED, "apt-get", "update", "--quiet")
     _run(_PINNED, "apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "nodejs", "npm")
 

@@ -1,1 +1,1 @@
-"""What stands in for Supabase's gateway: functions by REST, Storage, and the database webhook."""
+"""What stands in for Supabase's gateway: functions by REST, Storage, Auth, and the database webhook."""

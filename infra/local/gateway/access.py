@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from infra.local.gateway.database import Connection, Pool, become, transaction
 from infra.local.gateway.errors import StorageError, access_denied, invalid_request, storage_error
+from infra.local.gateway.headers import bearer
 from infra.local.gateway.tokens import Caller, TokenRefused, Tokens
 
 _SEARCH_PATH = "storage, public, extensions"
@@ -20,8 +21,9 @@ _BUCKET = re.compile(r"[A-Za-z0-9_!.*'() &$=@;:+,?-]{1,100}")
 
 def storage_caller(request: Request, tokens: Tokens) -> Caller:
     """The bearer of the request's token, or else of its key. Raises `StorageError`."""
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    token = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("apikey", "")
+    token = bearer(request)
+    if token is None:
+        token = request.headers.get("apikey", "")
     if not token:
         raise invalid_request("headers must have required property 'authorization'")
     try:

@@ -22,7 +22,13 @@ class Settings(BaseModel):
     """Connects as the role that REST calls switch from."""
     dsn_storage: str
     """Connects as the owner of schema storage."""
+    dsn_auth: str
+    """Connects as the owner of the tables of schema auth."""
+    public_url: Annotated[str, Field(pattern=r"^https?://")]
+    """How clients reach the gateway: whom access tokens name as their issuer."""
     jwt_secret: Annotated[SecretStr, Field(min_length=32)]
+    signing_keys_file: Path
+    """The private keys of access tokens; made when it is missing."""
     files_dir: Path
     webhook_url: Annotated[str, Field(pattern=r"^https?://")]
     webhook_secret: Annotated[SecretStr, Field(min_length=16)]

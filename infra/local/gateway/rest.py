@@ -12,8 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from infra.local.gateway.database import Connection, Pool, become, transaction
-from infra.local.gateway.errors import KeyRefused, RestError, rest_error
+from infra.local.gateway.errors import RestError, rest_error
 from infra.local.gateway.functions import Function, call_statement, find_function
+from infra.local.gateway.headers import bearer, key_caller
 from infra.local.gateway.inserts import insert_rows, inserted, no_table, parse_insert
 from infra.local.gateway.payloads import JSON, first_item, parse_json, rows_response, wants_object
 from infra.local.gateway.tokens import Caller, ClaimsRefused, TokenRefused, Tokens
@@ -74,18 +75,11 @@ class Rest:
 
     def _caller(self, request: Request) -> Caller:
         """The gateway asks for a key; the bearer token, when there is one, says who is asking."""
-        key = request.headers.get("apikey")
-        if not key:
-            raise KeyRefused("No API key found in request", "No `apikey` request header was found.")
-        try:
-            caller = self._tokens.key_caller(key)
-        except TokenRefused as exc:
-            hint = "Double check your Supabase `anon` or `service_role` API key."
-            raise KeyRefused("Invalid API key", hint) from exc
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or token == key:
+        caller = key_caller(request, self._tokens)
+        token = bearer(request)
+        if token is None or token == request.headers["apikey"]:
             return caller
-        return self._bearer(token.strip())
+        return self._bearer(token)
 
     def _bearer(self, token: str) -> Caller:
         if not token:

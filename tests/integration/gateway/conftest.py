@@ -10,6 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ import jwt
 import psycopg
 import pytest
 from supabase import Client, ClientOptions, create_client
+from supabase_auth.types import Session
 
 from infra.local.home import ROOT
 from infra.local.postgres import SUPERUSER, Postgres
 
 JWT_SECRET = "gateway-tests-" + "s" * 40
 WEBHOOK_SECRET = "gateway-tests-" + "w" * 20
+PASSWORD = "a correct horse"
 _READY_S = 30.0
 
 _FUNCTIONS = """
@@ -163,13 +166,17 @@ class Gateway:
 
     def __init__(self, postgres: Postgres, files: Path, webhook_port: int) -> None:
         self.files = files
+        self.signing_keys = files.with_name(f"{files.name}-keys.json")
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             "GATEWAY_PORT": str(self.port),
             "GATEWAY_DSN_AUTHENTICATOR": postgres.dsn("authenticator"),
             "GATEWAY_DSN_STORAGE": postgres.dsn("supabase_storage_admin"),
+            "GATEWAY_DSN_AUTH": postgres.dsn("supabase_auth_admin"),
+            "GATEWAY_PUBLIC_URL": self.url,
             "GATEWAY_JWT_SECRET": JWT_SECRET,
+            "GATEWAY_SIGNING_KEYS_FILE": str(self.signing_keys),
             "GATEWAY_FILES_DIR": str(files),
             "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{webhook_port}/",
             "GATEWAY_WEBHOOK_SECRET": WEBHOOK_SECRET,
@@ -218,6 +225,23 @@ class Gateway:
             return httpx.get(f"{self.url}/health").status_code == 200
         except httpx.TransportError:
             return False
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user, and what signs in."""
+
+    id: str
+    email: str
+
+    def body(self, password: str = PASSWORD) -> dict[str, str]:
+        return {"email": self.email, "password": password}
+
+
+def session_of(client: Client) -> Session:
+    session = client.auth.get_session()
+    assert session is not None
+    return session
 
 
 def _free_port() -> int:
@@ -301,3 +325,47 @@ def private_bucket(service: Client) -> str:
     """The bucket that the users' policies speak of."""
     service.storage.create_bucket("private")
     return "private"
+
+
+@pytest.fixture
+def account(service: Client) -> Account:
+    email = f"{uuid4().hex[:12]}@example.com"
+    user = service.auth.admin.create_user(
+        {"email": email, "password": PASSWORD, "email_confirm": True, "user_metadata": {"name": "Ann"}}
+    ).user
+    return Account(user.id, email)
+
+
+@pytest.fixture
+def browser(gateway: Gateway, http: httpx.Client) -> Callable[[], Client]:
+    """A client of its own, which nobody has signed in with yet."""
+
+    def client() -> Client:
+        options = ClientOptions(auto_refresh_token=False, persist_session=False, httpx_client=http)
+        return create_client(gateway.url, ANON_KEY, options)
+
+    return client
+
+
+@pytest.fixture
+def call(gateway: Gateway, http: httpx.Client) -> Callable[..., httpx.Response]:
+    """A request without a client's help; with the anon key unless told otherwise."""
+
+    def send(method: str, path: str, token: str = "", json: object = None, **headers: str) -> httpx.Response:
+        bearer = {"authorization": f"Bearer {token}"} if token else {}
+        sent = {"apikey": ANON_KEY, **bearer, **headers}
+        return http.request(method, f"{gateway.url}/auth/v1{path}", json=json, headers=sent)
+
+    return send
+
+
+@pytest.fixture
+def sign_in(account: Account, browser: Callable[[], Client]) -> Callable[[], Client]:
+    """A client that the user has signed in with."""
+
+    def client() -> Client:
+        signed_in = browser()
+        signed_in.auth.sign_in_with_password({"email": account.email, "password": PASSWORD})
+        return signed_in
+
+    return client

@@ -179,6 +179,7 @@ def test_the_roles_are_those_of_a_hosted_project(cluster: Postgres) -> None:
             ("postgres", True, False, True),
             ("service_role", False, False, True),
             ("supabase_admin", True, True, True),
+            ("supabase_auth_admin", True, False, False),
             ("supabase_storage_admin", True, False, False),
         ]
 

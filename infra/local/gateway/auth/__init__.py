@@ -1,0 +1,1 @@
+"""Supabase's Auth, as far as signing in needs it."""
