@@ -1,0 +1,1 @@
+"""What `benchmarks.search_http` is made of."""
