@@ -3,14 +3,21 @@
 PixseekError
 ├── InputError          permanent: the request, event or picture is wrong; do not send it again
 │   ├── PictureError    these bytes cannot be embedded; the reason goes on record with the picture
-│   └── AccessDenied    the caller may not do this
+│   ├── TooLarge        more bytes than are read
+│   ├── AccessDenied    nobody knows who calls
+│   ├── Forbidden       the caller is known and may not do this
+│   ├── UnknownImage    there is none, or none that the caller may see
+│   └── NotIndexed      the picture cannot be searched with yet
+├── RateLimited         the caller asks too often
 ├── ObjectGone          the object is no longer in its bucket
 ├── SettingsError       the deployment is wrong; an operator must act
 └── Unavailable         something we depend on does not answer; worth a retry
+    ├── NotReady        parts of the service are not at work
     ├── OverBudget      the spend guard allows no call to the model now
     └── ObjectRefused   the bucket has the object and does not let us read it
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 
@@ -26,8 +33,33 @@ class PictureError(InputError):
     """The bytes are not a picture that can be embedded."""
 
 
+class TooLarge(InputError):
+    """More bytes came than are read."""
+
+
 class AccessDenied(InputError):
-    """The caller is not known, or may not do this."""
+    """The caller is not known: without a token, or with one that does not hold (any more)."""
+
+
+class Forbidden(InputError):
+    """The caller is known, and may not do this."""
+
+
+class UnknownImage(InputError):
+    """No such picture, or none that the caller may see: one answer for both."""
+
+
+class NotIndexed(InputError):
+    """The picture is on record, and has no vector yet."""
+
+
+class RateLimited(PixseekError):
+    """The caller has used up what one may ask for."""
+
+    def __init__(self, wait_s: float) -> None:
+        """`wait_s`: when the next request is free."""
+        super().__init__(f"too many requests: the next one is free in {wait_s:.1f} s")
+        self.wait_s = wait_s
 
 
 class ObjectGone(PixseekError):
@@ -40,6 +72,14 @@ class SettingsError(PixseekError):
 
 class Unavailable(PixseekError):
     """A service that we depend on failed in a way that a retry may mend. Answered with 503."""
+
+
+class NotReady(Unavailable):
+    """Searches cannot be answered now."""
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        """`parts` that are not at work, by their names."""
+        super().__init__(f"not at work: {', '.join(parts)}")
 
 
 class ObjectRefused(Unavailable):

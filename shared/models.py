@@ -205,15 +205,6 @@ class Granted:
     """When there are more, if they are fewer than were asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A picture that a search found."""
-
-    image_id: int
-    ref: ObjectRef
-    similarity: float
-
-
 def ordering_key(updated_at: datetime) -> str:
     """The ordering key of a store that dates its versions: fixed width, so that text order is time order."""
     return updated_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

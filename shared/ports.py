@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias, cast
 
 from shared.errors import PixseekError
+from shared.hits import ImageState, Page, Query
 from shared.images import Picture
 from shared.models import (
     EmbeddingModel,
-    Hit,
     ImageRecord,
     IndexedObject,
     ObjectEvent,
@@ -38,7 +38,11 @@ class OpenObject(Protocol):
 
 
 class ObjectLinks(Protocol):
-    """Where objects can be fetched. Raises `Unavailable` when the store does not answer."""
+    """Where objects can be fetched, and put. Raises `Unavailable` when the store does not answer."""
+
+    @property
+    def knows_callers(self) -> bool:
+        """Whether the store itself decides who may do what; else all is done with our own rights."""
 
     def links(self, refs: Sequence[ObjectRef], *, caller_token: str | None) -> list[str | None]:
         """An expiring link to each object, in order; None for one that is gone or not the caller's to read.
@@ -47,6 +51,9 @@ class ObjectLinks(Protocol):
         callers makes them all so, also to what is not there. Raises `AccessDenied` for a token that the store
         refuses.
         """
+
+    def upload_link(self, ref: ObjectRef, *, content_type: str, caller_token: str | None) -> UploadLink:
+        """An expiring right to upload one object. Raises `AccessDenied`, `InputError` for a store without."""
 
 
 class ObjectStore(ObjectLinks, Protocol):
@@ -68,17 +75,17 @@ class ObjectStore(ObjectLinks, Protocol):
     def put(self, ref: ObjectRef, data: bytes, *, content_type: str) -> None:
         """Write an object, over what is there. A missing bucket is made, private, where the store can."""
 
-    def delete(self, refs: Sequence[ObjectRef]) -> None:
-        """Delete objects; what is not there is no error."""
+    def delete(self, refs: Sequence[ObjectRef], *, caller_token: str | None = None) -> None:
+        """Delete objects; what is not there, or not the caller's to delete, is no error.
+
+        Without a token with our own rights, as does a store that knows no callers.
+        """
 
     def list_page(self, bucket: str, *, after: str = "", limit: int = 1000) -> list[StoredObject]:
         """The next `limit` objects of a bucket whose names come after `after`, by the names' UTF-8 bytes.
 
         Fewer mean that there are no more.
         """
-
-    def upload_link(self, ref: ObjectRef, *, content_type: str, caller_token: str | None) -> UploadLink:
-        """An expiring right to upload one object. Raises `AccessDenied`, `InputError` for a store without."""
 
 
 class SpendGuard(Protocol):
@@ -126,6 +133,12 @@ class Embedder(TextEmbedder, Protocol):
                 raise vector
         return cast("list[Vector]", embedded)
 
+    def check(self, *, deadline: float) -> None:
+        """Raises what would keep it from embedding now, as far as that can be known without a call that
+        costs.
+        """
+        self.embed_texts(["a picture"], deadline=deadline)
+
 
 class ImageIndex(Protocol):
     """The record of all pictures. Every write may come twice, late or out of order.
@@ -169,17 +182,27 @@ class ImageCatalogue(Protocol):
 
 
 class ImageSearch(Protocol):
-    """Nearest pictures, with the caller's rights."""
+    """Pictures of the index, with the caller's rights.
 
-    def nearest_to_text(self, text: str, *, model: str, limit: int, caller_token: str) -> list[Hit] | None:
-        """As `nearest`, for a text whose vector is remembered; None for one that is not."""
+    Every method raises `AccessDenied` for a caller without rights, and `Unavailable` when the database does
+    not answer before the deadline.
+    """
 
-    def nearest(self, vector: Vector, *, model: str, limit: int, caller_token: str) -> list[Hit]:
-        """At most `limit` pictures above the model's floor that the caller may see, best first.
+    def nearest(self, query: Query, *, model: str, caller_token: str, deadline: float = math.inf) -> Page:
+        """At most `limit` pictures that reach the least similarity, best first; or the texts that are not
+        remembered.
 
-        Raises `AccessDenied` for a caller without rights, `InputError` for a vector that does not fit the
-        model, `Unavailable` when the database does not answer.
+        Raises `InputError` for what does not fit the model, `UnknownImage`, `NotIndexed`.
         """
+
+    def image(self, image_id: int, *, caller_token: str, deadline: float = math.inf) -> ImageState:
+        """One picture. Raises `UnknownImage`."""
+
+    def image_named(self, ref: ObjectRef, *, caller_token: str, deadline: float = math.inf) -> ImageState:
+        """The same by its name in its bucket. Raises `UnknownImage`."""
+
+    def model_state(self, model: str, *, deadline: float = math.inf) -> str:
+        """Where a model stands: building, active or retired. Raises `SettingsError` for an unknown one."""
 
 
 class QueryMemory(Protocol):
@@ -190,3 +213,24 @@ class QueryMemory(Protocol):
 
     def count_spared(self) -> None:
         """Count a call that was spared."""
+
+
+class RequestCounter(Protocol):
+    """Counts how often somebody asks. Raises `Unavailable` when the database does not answer."""
+
+    def count_request(self, caller: str, *, per_minute: int, deadline: float = math.inf) -> float:
+        """Count a request; how many seconds its caller has to wait, 0 if it may be answered."""
+
+
+class BucketRules(Protocol):
+    """Who owns a picture of a bucket. Raises `Unavailable` when the database does not answer."""
+
+    def owner_rule(self, bucket: str) -> str | None:
+        """The rule of a bucket; None for an unknown one."""
+
+
+class Admission(Protocol):
+    """A request that is being counted."""
+
+    def wait(self) -> None:
+        """Return when the request may be answered, before anything is spent on it. Raises `RateLimited`."""

@@ -1,28 +1,12 @@
 """What callers are told."""
 
-import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from http import HTTPStatus
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.errors import (
-    AccessDenied,
-    InputError,
-    OverBudget,
-    PixseekError,
-    SettingsError,
-    Unavailable,
-)
-from shared.models import Hit
-
-_STATUS: dict[type[PixseekError], HTTPStatus] = {
-    AccessDenied: HTTPStatus.UNAUTHORIZED,
-    InputError: HTTPStatus.BAD_REQUEST,
-    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    SettingsError: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
+from shared.hits import Hit, ImageState, Links, Page
+from shared.models import ObjectRef, UploadLink
 
 
 class _Reply(BaseModel):
@@ -30,83 +14,126 @@ class _Reply(BaseModel):
 
 
 class Result(_Reply):
-    """A picture that was found."""
+    """A picture that was found. Its links work for a while; one that is null may not be read."""
 
     id: int
+    bucket: str
     image: str
     similarity: float
     url: str | None
+    preview_url: str | None
+    width: int | None
+    height: int | None
+    taken_at: datetime | None
+    average_colour: str | None
 
 
 class SearchReply(_Reply):
-    """The answer of `GET /search`, best first."""
+    """The answer to a search, best first."""
 
     results: list[Result]
     model: str
+    path: str
+    """How they were found: index, candidates, completed or exact."""
+    next_cursor: str | None
+    took_ms: float
     warnings: list[str]
     """Why the answer may be worse than it could be, and what to do."""
-    took_ms: float
 
 
-class Problem(_Reply):
-    """An error, in the form of RFC 9457."""
+class ImageReply(_Reply):
+    """One picture, where it stands, and its links."""
 
-    title: str
-    status: int
-    detail: str
-    request_id: str
+    id: int
+    bucket: str
+    image: str
+    state: str
+    """pending, indexed (it can be found), or failed."""
+    reason: str | None
+    """Why it failed."""
+    url: str | None
+    preview_url: str | None
+    content_type: str | None
+    size_bytes: int | None
+    width: int | None
+    height: int | None
+    taken_at: datetime | None
+    created_at: datetime
+    average_colour: str | None
+    is_own: bool
+
+
+class UploadReply(_Reply):
+    """Where to put one picture, how, and what it will be called."""
+
+    bucket: str
+    image: str
+    url: str
+    method: str
+    headers: dict[str, str]
+    """To be sent with it."""
+
+
+class HealthReply(_Reply):
+    """The function runs."""
+
+    status: str = "ok"
 
 
 def search_reply(
-    hits: Sequence[Hit],
-    links: Sequence[str | None],
-    *,
-    model: str,
-    warnings: Sequence[str],
-    took_ms: float,
+    page: Page, links: Sequence[Links], *, model: str, warnings: Sequence[str], took_ms: float
 ) -> SearchReply:
     """Hits and their links, in the same order."""
     return SearchReply(
-        results=[
-            Result(id=hit.image_id, image=hit.ref.name, similarity=hit.similarity, url=link)
-            for hit, link in zip(hits, links, strict=True)
-        ],
+        results=[_result(hit, found) for hit, found in zip(page.hits, links, strict=True)],
         model=model,
-        warnings=list(warnings),
+        path=page.path,
+        next_cursor=page.next_cursor,
         took_ms=round(took_ms, 1),
+        warnings=list(warnings),
     )
 
 
-def status_of(error: PixseekError) -> HTTPStatus:
-    """The HTTP status of an error: that of the nearest class in the table."""
-    known = [_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS]
-    return known[0] if known else HTTPStatus.INTERNAL_SERVER_ERROR
+def _result(hit: Hit, links: Links) -> Result:
+    entry = hit.entry
+    return Result(
+        id=entry.image_id,
+        bucket=entry.ref.bucket,
+        image=entry.ref.name,
+        similarity=hit.similarity,
+        url=links.url,
+        preview_url=links.preview_url,
+        width=entry.width,
+        height=entry.height,
+        taken_at=entry.taken_at,
+        average_colour=entry.average_colour,
+    )
 
 
-def retry_after(error: PixseekError) -> dict[str, str]:
-    """The header that says when to come again, if the error knows."""
-    if not isinstance(error, OverBudget) or error.frees_at is None:
-        return {}
-    left_s = (error.frees_at - datetime.now(UTC)).total_seconds()
-    return {"Retry-After": str(max(1, math.ceil(left_s)))}
+def image_reply(image: ImageState, links: Links) -> ImageReply:
+    """One picture."""
+    entry = image.entry
+    return ImageReply(
+        id=entry.image_id,
+        bucket=entry.ref.bucket,
+        image=entry.ref.name,
+        state=image.standing,
+        reason=image.reason,
+        url=links.url,
+        preview_url=links.preview_url,
+        content_type=entry.content_type,
+        size_bytes=image.size_bytes,
+        width=entry.width,
+        height=entry.height,
+        taken_at=entry.taken_at,
+        created_at=entry.created_at,
+        average_colour=entry.average_colour,
+        is_own=image.is_own,
+    )
 
 
-def problem(status: HTTPStatus, detail: str, *, request_id: str) -> Problem:
-    """An error reply."""
-    return Problem(title=status.phrase, status=int(status), detail=detail, request_id=request_id)
-
-
-def problem_of(error: PixseekError, *, request_id: str) -> Problem:
-    """The reply to an error. What is not the caller's to mend has a request id to quote, and no cause."""
-    return problem(status_of(error), _detail(error), request_id=request_id)
-
-
-def _detail(error: PixseekError) -> str:
-    if isinstance(error, OverBudget):
-        until = f" before {error.frees_at:%Y-%m-%d %H:%M:%S %Z}" if error.frees_at else " soon enough"
-        return f"No call to the model is free{until}. Texts that were searched for before are still answered."
-    if isinstance(error, Unavailable):
-        return "Something that the search needs does not answer. Try again in a moment."
-    if isinstance(error, InputError):
-        return str(error)
-    return "The cause is in the log, under the request id."
+def upload_reply(ref: ObjectRef, link: UploadLink) -> UploadReply:
+    """A right to upload."""
+    return UploadReply(
+        bucket=ref.bucket, image=ref.name, url=link.url, method=link.method, headers=dict(link.headers)
+    )

@@ -2,16 +2,23 @@
 
 import math
 import unicodedata
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
-from typing import Final
+from typing import Final, cast
 
-from shared.errors import PixseekError, Unavailable
+from shared import images
+from shared.beside import start
+from shared.errors import InputError, PixseekError, Unavailable
+from shared.hits import Links, Page, Part, Query
 from shared.languages import foreign_script
-from shared.models import EmbeddingModel, Hit, Vector
-from shared.ports import ImageSearch, ObjectLinks, QueryMemory, TextEmbedder
+from shared.linking import link
+from shared.models import EmbeddingModel, Vector
+from shared.ports import Admission, Embedder, ImageSearch, ObjectLinks, QueryMemory
 
+MAX_QUERY_PIXELS: Final = 12_000_000
 _NOTING_S: Final = 1.0
 
 
@@ -19,9 +26,9 @@ _NOTING_S: Final = 1.0
 class Found:
     """The pictures that a search found, best first, and what it took."""
 
-    hits: list[Hit]
-    links: list[str | None]
-    """A link to each hit, in the same order."""
+    page: Page
+    links: list[Links]
+    """Of each hit, in the same order."""
     model: str
     warnings: list[str]
     """Why the answer may be worse than it could be, and what to do."""
@@ -29,67 +36,142 @@ class Found:
     search_ms: float
     links_ms: float
     memory_error: PixseekError | None
-    """Why the query could not be remembered or counted: the answer is as good without."""
+    """Why the query could not be remembered: the answer is as good without."""
 
 
 def search(
-    text: str,
+    query: Query,
     *,
-    limit: int,
     caller_token: str,
-    embedder: TextEmbedder,
+    embedder: Embedder,
     index: ImageSearch,
     memory: QueryMemory,
     store: ObjectLinks,
+    admission: Admission,
     deadline: float = math.inf,
 ) -> Found:
-    """The pictures nearest to a sentence, with the caller's rights.
+    """The pictures nearest to a query, with the caller's rights.
 
-    A text whose vector is remembered costs no model call. Raises `AccessDenied`, `InputError`,
-    `SettingsError`, or `Unavailable`, also when the deadline (`time.monotonic`) comes first. A hit whose
-    object the caller may not read has no link: the index may lag behind the bucket.
+    A text whose vector is remembered costs no call to the model, and none is made before the request is
+    admitted. Raises `AccessDenied`, `InputError`, `RateLimited`, `SettingsError`, or `Unavailable`, also when
+    the deadline (`time.monotonic`) comes first.
     """
+    embedding = _Embedding(embedder, admission, deadline)
     model = embedder.model
-    # As the memory knows it: else what looks alike and reads otherwise would be remembered as this.
-    text = " ".join(unicodedata.normalize("NFKC", text).split())
-    warnings = _warnings(text, model)
     started = perf_counter()
-    vector, embed_s = None, 0.0
-    # First of all, because it also refuses who may not search, before a call is paid for.
-    hits = index.nearest_to_text(text, model=model.name, limit=limit, caller_token=caller_token)
-    if hits is None or warnings:
-        embedding = perf_counter()
-        [vector] = embedder.embed_texts([text], deadline=deadline)
-        embed_s = perf_counter() - embedding
-        hits = index.nearest(vector, model=model.name, limit=limit, caller_token=caller_token)
+    query = replace(query, parts=embedding.of_pictures([_normal(part) for part in query.parts]))
+    foreign = {place for place, part in enumerate(query.parts) if _script(part, model)}
+    ask = partial(index.nearest, model=model.name, caller_token=caller_token, deadline=deadline)
+    # With the texts as such first, because that also refuses who may not search, before a call is paid for.
+    try:
+        page = ask(query)
+    except InputError:  # to be told what is wrong counts, too
+        admission.wait()
+        raise
+    unread = {*page.missing, *foreign}
+    query = replace(query, parts=embedding.of_texts(query.parts, unread))
+    # A vector that says nothing of its text is not kept: a tower that reads it may come.
+    fresh = [query.parts[place] for place in unread - foreign]
+    # Beside the search: what was paid for is kept also if that fails.
+    noting = start(partial(_note, memory, fresh, model.name, _are_spared(query.parts, unread)))
+    if unread:
+        page = ask(query)
     searched = perf_counter()
-    beside = ThreadPoolExecutor(1)
-    # A vector that says nothing of the text is not kept: a tower that reads it may come.
-    noting = None if warnings else beside.submit(_note, memory, text, vector, model.name)
-    beside.shutdown(wait=False)
-    links = store.links([hit.ref for hit in hits], caller_token=caller_token)
+    admission.wait()
+    entries = [hit.entry for hit in page.hits]
+    links = link(entries, store=store, caller_token=caller_token, deadline=deadline)
     return Found(
-        hits,
+        page,
         links,
         model.name,
-        warnings,
-        embed_ms=1000 * embed_s,
-        search_ms=1000 * (searched - started - embed_s),
+        _warnings(query, page, model),
+        embed_ms=1000 * embedding.took_s,
+        search_ms=1000 * (searched - started - embedding.took_s),
         links_ms=1000 * (perf_counter() - searched),
-        memory_error=_error_of(noting) if noting else None,
+        memory_error=_error_of(noting),
     )
 
 
-def _warnings(text: str, model: EmbeddingModel) -> list[str]:
-    script = foreign_script(text, model.languages)
-    if script is None:
-        return []
+class _Embedding:
+    """What a search has embedded, once it is admitted, and how long that took."""
+
+    def __init__(self, embedder: Embedder, admission: Admission, deadline: float) -> None:
+        self._embedder = embedder
+        self._admission = admission
+        self._deadline = deadline
+        self.took_s = 0.0
+
+    def of_pictures(self, parts: Sequence[Part]) -> list[Part]:
+        """The parts, with vectors for pictures."""
+        places = [place for place, part in enumerate(parts) if part.picture is not None]
+        return self._embedded(parts, places, self._picture_vectors)
+
+    def of_texts(self, parts: Sequence[Part], places: Collection[int]) -> list[Part]:
+        """The parts, with vectors for the texts at some places."""
+        return self._embedded(parts, sorted(places), self._text_vectors)
+
+    def _embedded(
+        self,
+        parts: Sequence[Part],
+        places: Sequence[int],
+        embed: Callable[[Sequence[Part]], Sequence[Vector]],
+    ) -> list[Part]:
+        if not places:
+            return list(parts)
+        self._admission.wait()
+        started = perf_counter()
+        vectors = embed([parts[place] for place in places])
+        self.took_s += perf_counter() - started
+        found = dict(zip(places, vectors, strict=True))
+        return [
+            replace(part, vector=found.get(place)) if place in found else part
+            for place, part in enumerate(parts)
+        ]
+
+    def _text_vectors(self, parts: Sequence[Part]) -> Sequence[Vector]:
+        return self._embedder.embed_texts([part.text or "" for part in parts], deadline=self._deadline)
+
+    def _picture_vectors(self, parts: Sequence[Part]) -> Sequence[Vector]:
+        views = []
+        for part in parts:
+            with images.one_at_a_time:
+                picture = images.decode(part.picture or b"", most_pixels=MAX_QUERY_PIXELS)
+                views.append(self._embedder.view(picture))
+                del picture  # the next one may need its memory
+        vectors = self._embedder.embed_views(views, deadline=self._deadline)
+        for vector in vectors:
+            if isinstance(vector, PixseekError):
+                raise vector
+        return cast("list[Vector]", vectors)
+
+
+def _normal(part: Part) -> Part:
+    """As the memory knows a text: else what looks alike and reads otherwise would be remembered as this."""
+    if part.text is None:
+        return part
+    return replace(part, text=" ".join(unicodedata.normalize("NFKC", part.text).split()))
+
+
+def _script(part: Part, model: EmbeddingModel) -> str | None:
+    """The letters of a text that the model does not read."""
+    return None if part.text is None else foreign_script(part.text, model.languages)
+
+
+def _warnings(query: Query, page: Page, model: EmbeddingModel) -> list[str]:
+    scripts = dict.fromkeys(filter(None, (_script(part, model) for part in query.parts)))
     languages = ", ".join(model.languages)
-    return [
+    warnings = [
         f"The text has {script} letters, and {model.name} was trained on other languages ({languages}): "
         "what it finds may have nothing to do with it. Ask in one of those, or let the operator choose a "
         "model that reads it (README, Which model to pick)."
+        for script in scripts
     ]
+    if not page.hits and query.cursor is None:
+        floor = model.similarity_floor if query.min_similarity is None else query.min_similarity
+        warnings.append(
+            f"nothing relevant: no picture that you may see has a similarity of {floor:g} or more."
+        )
+    return warnings
 
 
 def _error_of(noting: Future[PixseekError | None]) -> PixseekError | None:
@@ -100,12 +182,18 @@ def _error_of(noting: Future[PixseekError | None]) -> PixseekError | None:
         return Unavailable(f"the database did not note the query within {_NOTING_S} s")
 
 
-def _note(memory: QueryMemory, text: str, vector: Vector | None, model: str) -> PixseekError | None:
+def _are_spared(parts: Sequence[Part], unread: Collection[int]) -> bool:
+    """All texts were remembered."""
+    return not unread and any(part.text is not None for part in parts)
+
+
+def _note(memory: QueryMemory, fresh: Sequence[Part], model: str, is_spared: bool) -> PixseekError | None:
     try:
-        if vector is None:
+        for part in fresh:
+            if part.text is not None and part.vector is not None:
+                memory.remember(part.text, part.vector, model=model)
+        if is_spared:
             memory.count_spared()
-        else:
-            memory.remember(text, vector, model=model)
     except PixseekError as exc:
         return exc
     return None

@@ -38,6 +38,7 @@ def _names(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
@@ -77,6 +78,11 @@ class Settings(EmbeddingSettings):
     supabase_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
     supabase_anon_key: SecretStr
     supabase_service_role_key: SecretStr
+    supabase_jwt_secret: SecretStr | None = None
+    auth: Literal["user", "public"] = "user"
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 120
+    trusted_hops: Annotated[int, Field(ge=0, le=10)] = 0
+    cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_names)] = ()
     storage: Provider = "supabase"
     storage_dir: Folder | None = None
     buckets: Annotated[frozenset[str], BeforeValidator(_names)] = frozenset()

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from shared.callers import Callers
 from shared.database import Database
+from shared.embedding.joining import JoiningEmbedder
 from shared.models import Lane
 from shared.permits import Permits
 from shared.ports import Embedder, ObjectStore, SpendGuard
 from shared.settings import EmbeddingSettings, Settings, load_settings
+
+# Whoever signs in waits for it.
+_KEYS_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class Adapters:
     store: ObjectStore
     database: Database
     """The index, the search and the memory of queries."""
+    callers: Callers
 
 
 _building = threading.Lock()
@@ -52,7 +58,15 @@ def build_adapters(settings: Settings, lane: Lane) -> Adapters:
         provider=settings.storage,
         keep_permits=permits.add if settings.embedder == "roboflow" else None,
     )
-    return Adapters(build_embedder(settings, permits), _store(settings, database), database)
+    jwt_secret = settings.supabase_jwt_secret
+    callers = Callers(
+        settings.supabase_url,
+        jwt_secret=jwt_secret.get_secret_value() if jwt_secret else None,
+        service_key=service_key,
+        timeout_s=min(_KEYS_TIMEOUT_S, settings.supabase_timeout_s),
+    )
+    embedder = JoiningEmbedder(build_embedder(settings, permits))
+    return Adapters(embedder, _store(settings, database), database, callers)
 
 
 def _store(settings: Settings, database: Database) -> ObjectStore:

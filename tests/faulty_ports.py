@@ -23,6 +23,7 @@ class FaultyStore:
         self.list_page = store.list_page
         self.links = store.links
         self.upload_link = store.upload_link
+        self.knows_callers = store.knows_callers
 
     @contextmanager
     def open(self, ref: ObjectRef) -> Iterator[OpenObject]:
@@ -36,9 +37,9 @@ class FaultyStore:
         self.before_put(ref)
         self._store.put(ref, data, content_type=content_type)
 
-    def delete(self, refs: Sequence[ObjectRef]) -> None:
+    def delete(self, refs: Sequence[ObjectRef], *, caller_token: str | None = None) -> None:
         self.before_delete()
-        self._store.delete(refs)
+        self._store.delete(refs, caller_token=caller_token)
 
 
 class FaultyEmbedder(Embedder):

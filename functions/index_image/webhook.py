@@ -1,7 +1,7 @@
 """The Supabase webhook, as HTTP, whichever cloud it comes through."""
 
 from functions.index_image.following import error_of, follow_together
-from shared import replies
+from shared import problems
 from shared.errors import PixseekError
 from shared.events import SECRET_HEADER as SECRET_HEADER
 from shared.events import check_secret, decode_supabase_webhook
@@ -32,4 +32,4 @@ def answer(error: PixseekError | None) -> Answer:
     """What the sender of an event is told: that it is done with, or what kept it from that."""
     if error is None:
         return {"status": "ok"}, 200, {}
-    return {"error": type(error).__name__}, replies.status_of(error), replies.retry_after(error)
+    return {"error": type(error).__name__}, problems.status_of(error), problems.retry_after(error)

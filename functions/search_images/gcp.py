@@ -1,26 +1,27 @@
 """Google's entry, which the embedded stack serves too: a Flask request becomes an HTTP API v2 event."""
 
 import base64
-import threading
+import io
 import uuid
-from typing import Any
+from typing import Any, Final
 
 import flask
 import functions_framework
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from functions.search_images.app import app
+from functions.search_images.app import load_app
+from functions.search_images.bodies import MAX_BYTES
 
-# The resolver keeps its request, with the caller's token, where all threads see it: it is made for Lambda,
-# where a process has one request at a time.
-_one_at_a_time = threading.Lock()
+_AT_ONCE: Final = 65_536
+_MOST_READ: Final = MAX_BYTES + 100
+_MOST_SKIPPED: Final = 32_000_000
+"""What Google's functions let through."""
 
 
 @functions_framework.http
 def search_images(request: flask.Request) -> flask.Response:
     """Answer one request of the search API."""
-    event = _http_api_event(request)
-    with _one_at_a_time:
-        reply = app.resolve(event, {})  # type: ignore[arg-type] # no Lambda, no context
+    reply = load_app().resolve(_http_api_event(request), None)  # type: ignore[arg-type] # no Lambda, no context
     return flask.Response(reply["body"], status=reply["statusCode"], headers=reply["headers"])
 
 
@@ -37,6 +38,27 @@ def _http_api_event(request: flask.Request) -> dict[str, Any]:
             "requestId": str(uuid.uuid4()),
             "stage": "$default",
         },
-        "body": base64.b64encode(request.get_data()).decode("ascii"),
+        "body": base64.b64encode(_body(request)).decode("ascii"),
         "isBase64Encoded": True,
     }
+
+
+def _body(request: flask.Request) -> bytes:
+    """No more than shows that it is too large."""
+    request.max_content_length = _MOST_READ
+    try:
+        body = request.get_data()  # of one without a length so much, and no word that there is more
+    except RequestEntityTooLarge:
+        body = bytes(_MOST_READ)
+    if len(body) == _MOST_READ:
+        _skip_rest(request)
+    return body
+
+
+def _skip_rest(request: flask.Request) -> None:
+    """Who still sends does not listen. The framework reads a body once more after the answer."""
+    rest = request.environ["wsgi.input"]
+    for _ in range(_MOST_SKIPPED // _AT_ONCE):
+        if not rest.read(_AT_ONCE):
+            break
+    request.stream = io.BytesIO()

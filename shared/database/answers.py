@@ -5,25 +5,51 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter
 
-from shared.models import Granted, Hit, ObjectRef, Recorded, Standing, StoredObject, ordering_key, preview_ref
+from shared.hits import Entry, Hit, ImageState, Page
+from shared.models import Granted, ObjectRef, Recorded, Standing, StoredObject, ordering_key, preview_ref
 
 
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _HitRow(BaseModel):
+class _EntryRow(BaseModel):
     id: int
     bucket: str
     image: str
+    is_public: bool
+    created_at: datetime
+    preview: str | None
+    content_type: str | None
+    width: int | None
+    height: int | None
+    taken_at: datetime | None
+    average_colour: str | None
+
+
+class _HitRow(_EntryRow):
     similarity: float
 
 
-class Found(BaseModel):
-    """Of a search; what it does not need of the reply is left unread."""
-
+class _Found(_Row):
     path: str
+    model: str
     hits: list[_HitRow]
+    next_cursor: str | None
+    missing: list[int]
+
+
+class _ShownRow(_EntryRow):
+    state: Standing
+    reason: str | None
+    size_bytes: int | None
+    is_own: bool
+    ordering_key: str
+
+
+class _BucketRow(BaseModel):
+    name: str
+    owner_rule: str
 
 
 class _StoredRow(_Row):
@@ -81,14 +107,18 @@ class _FailedRow(_Row):
     updated_at: datetime
 
 
+BUCKETS = TypeAdapter(list[_BucketRow])
 FAILED = TypeAdapter(list[_FailedRow])
-FOUND = TypeAdapter(Found)
+FOUND = TypeAdapter(_Found)
 GRANTED = TypeAdapter(Granted)
 INDEXED = TypeAdapter(list[_IndexedRow])
 NAMES = TypeAdapter(list[str])
 NOTHING = TypeAdapter(object)
 RECORDED = TypeAdapter(list[_RecordedRow])
 REMOVED = TypeAdapter(list[_RemovedRow])
+SECONDS = TypeAdapter(float)
+SHOWN = TypeAdapter(_ShownRow)
+STATE = TypeAdapter(str)
 STATES = TypeAdapter(list[_StateRow])
 STORED = TypeAdapter(list[_StoredRow])
 STANDINGS = TypeAdapter(list[_StandingRow])
@@ -143,6 +173,29 @@ def stored_object(ref: ObjectRef, row: _StoredRow) -> StoredObject:
     )
 
 
-def hits(found: Found) -> list[Hit]:
+def page(found: _Found) -> Page:
     """Best first."""
-    return [Hit(row.id, ObjectRef(row.bucket, row.image), row.similarity) for row in found.hits]
+    hits = [Hit(_entry(row), row.similarity) for row in found.hits]
+    return Page(hits, found.path, found.next_cursor, found.missing)
+
+
+def image_state(row: _ShownRow) -> ImageState:
+    """One picture."""
+    return ImageState(
+        _entry(row), row.state, row.reason, row.size_bytes, is_own=row.is_own, ordering_key=row.ordering_key
+    )
+
+
+def _entry(row: _EntryRow) -> Entry:
+    return Entry(
+        row.id,
+        ObjectRef(row.bucket, row.image),
+        row.is_public,
+        row.created_at,
+        _preview(row.bucket, row.preview),
+        row.content_type,
+        row.width,
+        row.height,
+        row.taken_at,
+        row.average_colour,
+    )

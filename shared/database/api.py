@@ -1,18 +1,13 @@
-"""The adapter: an index, a search and a memory over one project."""
+"""The adapter's part for indexing: the record of all pictures."""
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
-import httpx
 import stamina
-from postgrest import SyncPostgrestClient
-from pydantic import TypeAdapter
 
 from shared.database.answers import (
     FAILED,
-    FOUND,
     GRANTED,
     INDEXED,
     NAMES,
@@ -22,20 +17,17 @@ from shared.database.answers import (
     STANDINGS,
     STATES,
     STORED,
-    Found,
-    hits,
     permits_of,
     recorded,
     removed,
     stored_object,
 )
 from shared.database.arguments import by_bucket, event_item, image_item, ref_item, result_item
-from shared.database.calls import call, refuse_outage
-from shared.errors import AccessDenied, SettingsError, Unavailable
+from shared.database.search import SearchDatabase
+from shared.errors import Unavailable
 from shared.models import (
     Failure,
     Granted,
-    Hit,
     ImageRecord,
     IndexedObject,
     Lane,
@@ -46,11 +38,9 @@ from shared.models import (
     Result,
     Standing,
     StoredObject,
-    Vector,
     preview_ref,
 )
 
-_Reply = TypeVar("_Reply")
 # A worker that dies keeps its picture from others for so long; a slower one embeds it for nothing.
 _LEASE_S = 15
 # A call that hangs until the deadline keeps the vectors of its batch from being stored before.
@@ -59,13 +49,12 @@ _LONGEST_PERMIT_WAIT_S = 600.0
 # How long a vector is held out to a database that does not answer.
 _LEAST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 60.0
-_NOT_REMEMBERED = "not_remembered"
 # A generation that has a tombstone never comes back, so that what a sweep still saw of it is gone.
 _KEPT = {Standing.INDEXED, Standing.BLOCKED}
 
 
-class Database:
-    """An `ImageIndex`, an `ImageSearch` and a `QueryMemory` over one Supabase project."""
+class Database(SearchDatabase):
+    """An `ImageIndex` too, and an `ImageCatalogue`."""
 
     def __init__(
         self,
@@ -81,13 +70,16 @@ class Database:
         """`provider` is where the pictures lie. `keep_permits` gets the permits that come with recorded
         pictures; None for a model that costs nothing.
         """
-        self._lane = lane
+        super().__init__(
+            url,
+            service_key=service_key,
+            anon_key=anon_key,
+            timeout_s=timeout_s,
+            lane=lane,
+            counts_calls=keep_permits is None,
+        )
         self._provider = provider
         self._keep_permits = keep_permits
-        self._url = f"{url}/rest/v1"
-        self._http = httpx.Client(timeout=timeout_s, event_hooks={"response": [refuse_outage]})
-        self._service = self._client(service_key, service_key)
-        self._anon_key = anon_key
 
     def stored_objects(self, refs: Sequence[ObjectRef]) -> list[StoredObject | None]:
         """What Supabase Storage has under these names now, in order. Raises `Unavailable`."""
@@ -215,40 +207,3 @@ class Database:
         """Give pictures that failed under a model all their tries again."""
         arguments = {"model_name": model, "image_ids": [failure.image_id for failure in failures]}
         self._write("requeue_images_v1", arguments, NOTHING)
-
-    def nearest(self, vector: Vector, *, model: str, limit: int, caller_token: str) -> list[Hit]:
-        """At most `limit` pictures above the model's floor that the caller may see, best first."""
-        found = self._search({"query_embedding": list(vector)}, model, limit, caller_token)
-        return hits(found)
-
-    def nearest_to_text(self, text: str, *, model: str, limit: int, caller_token: str) -> list[Hit] | None:
-        """As `nearest`, for a text whose vector is remembered; None for one that is not."""
-        found = self._search({"query_text": text}, model, limit, caller_token)
-        return None if found.path == _NOT_REMEMBERED else hits(found)
-
-    def remember(self, text: str, vector: Vector, *, model: str) -> None:
-        """Spare the next search for this text the call to the model."""
-        arguments = {"query_text": text, "query_embedding": list(vector), "model_name": model}
-        self._write("remember_query_v1", arguments, NOTHING)
-        if self._keep_permits is None:  # no permit counted the call
-            self._write("count_calls_v1", {"lane": self._lane, "made": 1}, NOTHING)
-
-    def count_spared(self) -> None:
-        """Count a call that was spared."""
-        self._write("count_calls_v1", {"lane": self._lane, "saved": 1}, NOTHING)
-
-    def _search(self, query: Mapping[str, object], model: str, limit: int, caller_token: str) -> Found:
-        if not caller_token.isascii():
-            raise AccessDenied("the token is not one: it holds other than ASCII characters")
-        arguments = {**query, "match_count": limit, "model_name": model}
-        return call(self._client(self._anon_key, caller_token), "search_images_v1", arguments, FOUND)
-
-    def _write(self, function: str, arguments: Mapping[str, object], reply: TypeAdapter[_Reply]) -> _Reply:
-        try:
-            return call(self._service, function, arguments, reply)
-        except AccessDenied as exc:
-            raise SettingsError("the database refuses SUPABASE_SERVICE_ROLE_KEY") from exc
-
-    def _client(self, api_key: str, token: str) -> SyncPostgrestClient:
-        headers = {"apikey": api_key, "Authorization": f"Bearer {token}"}
-        return SyncPostgrestClient(self._url, headers=headers, http_client=self._http)

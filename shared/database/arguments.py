@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from shared.models import ImageRecord, ObjectEvent, ObjectRef, Provider, Result
+from shared.hits import Part
+from shared.models import ImageRecord, ObjectEvent, ObjectRef, Provider, Result, Vector
 
 # A generation that has a tombstone never comes back, so that what a sweep still saw of it is gone.
 _NUMBERED = {"gcs"}
@@ -69,8 +70,25 @@ def result_item(result: Result) -> dict[str, object]:
     return {
         **ref_item(result.image.stored.ref),
         "content_hash": result.image.content_hash,
-        "embedding": result.vector and [round(number, _DECIMALS) for number in result.vector],
+        "embedding": result.vector and rounded(result.vector),
         "reason": result.reason,
         "may_retry": result.may_retry,
         "preview": result.preview and result.preview.name,
     }
+
+
+def part_item(part: Part) -> dict[str, object]:
+    """For `search_images_v2`; a picture's file is embedded before."""
+    item: dict[str, object] = {"weight": part.weight} if part.weight != 1 else {}
+    if part.vector is not None:
+        return item | {"embedding": rounded(part.vector)}
+    if part.image_id is not None:
+        return item | {"image_id": part.image_id}
+    return item | {"text": part.text}
+
+
+def rounded(vector: Vector) -> list[float]:
+    """As vectors are sent: one that is remembered must be the one that was searched with, or the next page of
+    that search would be one of another.
+    """
+    return [round(number, _DECIMALS) for number in vector]

@@ -1,25 +1,48 @@
 """One call of the database API, and its failures as our errors."""
 
+import math
+import time
 from collections.abc import Mapping
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Final, TypeVar
 
 import httpx
 from postgrest import APIError, SyncPostgrestClient
 from pydantic import TypeAdapter, ValidationError
 
-from shared.errors import AccessDenied, InputError, PixseekError, SettingsError, Unavailable
+from shared.errors import (
+    AccessDenied,
+    InputError,
+    NotIndexed,
+    PixseekError,
+    SettingsError,
+    Unavailable,
+    UnknownImage,
+)
 
 _Reply = TypeVar("_Reply")
 _DENIED = {"42501", "PGRST301", "PGRST302", "PGRST303"}
 _WRONG_CLASSES = {"22", "23", "P0"}
 _OUTAGE = {408, 429, *range(500, 600)}
 _NOT_SET_UP = {"PGRST202", "42704", "42883", "42P01"}
+_NO_IMAGE = "PT404"
+_NO_VECTOR = "PT409"
+_LEAST_S: Final = 0.001
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 def call(
-    client: SyncPostgrestClient, function: str, arguments: Mapping[str, object], reply: TypeAdapter[_Reply]
+    client: SyncPostgrestClient,
+    function: str,
+    arguments: Mapping[str, object],
+    reply: TypeAdapter[_Reply],
+    deadline: float = math.inf,
 ) -> _Reply:
-    """Raises `AccessDenied`, `InputError`, `SettingsError`, `Unavailable`."""
+    """Within the client's timeout, and the deadline (`time.monotonic`).
+
+    Raises `AccessDenied`, `InputError`, `SettingsError`, `Unavailable`.
+    """
+    _deadline.set(deadline)
     try:
         # postgrest types arguments as text; its wire format is any JSON.
         answer = client.rpc(function, dict(arguments)).execute()  # type: ignore[arg-type]
@@ -30,6 +53,15 @@ def call(
         raise Unavailable(f"the database does not answer ({function})") from exc
     except ValidationError as exc:
         raise SettingsError(f"{function} answered in an unknown form: are all migrations applied?") from exc
+
+
+def limit_time(request: httpx.Request) -> None:
+    """postgrest has no timeout of a call's own."""
+    left_s = max(_LEAST_S, _deadline.get() - time.monotonic())
+    timeouts = request.extensions.get("timeout", {})
+    request.extensions["timeout"] = {
+        what: left_s if timeout_s is None else min(timeout_s, left_s) for what, timeout_s in timeouts.items()
+    }
 
 
 def refuse_outage(response: httpx.Response) -> None:
@@ -45,6 +77,10 @@ def _translated(error: APIError) -> PixseekError:
         return AccessDenied(error.message or "the database refuses this caller")
     if code in _NOT_SET_UP:
         return SettingsError(f"the database is not set up: {error.message}")
+    if code == _NO_IMAGE:
+        return UnknownImage(error.message or "unknown image")
+    if code == _NO_VECTOR:
+        return NotIndexed(error.message or "the image has no vector yet")
     if code[:2] in _WRONG_CLASSES:
         return InputError(error.message or "the database refuses this input")
     return Unavailable(f"the database answered {code}")

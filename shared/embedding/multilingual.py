@@ -53,6 +53,11 @@ class MultilingualEmbedder(Embedder):
         """One unit vector a view, in order, or the error that the first has met with it."""
         return self._first.embed_views(views, deadline=deadline)
 
+    def check(self, *, deadline: float) -> None:
+        """Raises what would keep either from embedding now."""
+        self._first.check(deadline=deadline)
+        self._tower.check(deadline=deadline)
+
     def _embed(
         self,
         embedder: Embedder,

@@ -89,6 +89,10 @@ class RoboflowEmbedder(Embedder):
         with self._begun([partial(self._embed_view, view, refusals, deadline) for view in views]) as begun:
             return [_outcome(future, deadline) for future in begun]
 
+    def check(self, *, deadline: float) -> None:
+        """Raises `Unavailable` when nothing answers there. Whether it takes our key only a call can tell."""
+        self._api.reach(deadline=deadline)
+
     def _embed_part(self, texts: Sequence[str], deadline: float) -> list[Vector]:
         return self._ask("embed_text", {"text": list(texts)}, expected=len(texts), deadline=deadline)
 

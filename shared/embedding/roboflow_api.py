@@ -40,6 +40,9 @@ _REFUSALS: Final = {
 }
 
 
+_OUTAGE: Final = {502, 503, 504}
+
+
 class _Reply(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -98,6 +101,20 @@ class RoboflowApi:
                 self._guard.acquire(deadline=deadline)
                 return self._request(route, body, deadline)
         raise AssertionError  # the loop returns or raises
+
+    def reach(self, *, deadline: float) -> None:
+        """Raises `Unavailable` when nothing answers there, or an outage."""
+        import requests
+
+        left_s = min(_CONNECT_S, _left_s(deadline))
+        try:
+            answer = self._open_session().get(self._url, timeout=left_s, stream=True, allow_redirects=False)
+            answer.close()
+            status = answer.status_code
+        except requests.RequestException:
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+        if status in _OUTAGE:
+            raise Unavailable("Roboflow does not answer")
 
     def _request(self, route: str, body: Mapping[str, JsonValue], deadline: float) -> list[list[float]]:
         answer = self._exchange(route, body, deadline)

@@ -47,7 +47,7 @@ _BROKEN: Final = (
 )
 
 
-def decode(data: bytes) -> Picture:
+def decode(data: bytes, *, most_pixels: int = limits.MAX_PIXELS_BASELINE) -> Picture:
     """Decode a picture of unknown origin; its content decides, not its name or declared type.
 
     Of an animation the first frame. Large pictures are decoded smaller than they are, yet large enough for a
@@ -61,7 +61,7 @@ def decode(data: bytes) -> Picture:
     limits.check_size(len(data))
     kind = kind_of(data)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), limits.at_most(most_pixels):
             warnings.simplefilter("ignore")  # of what is odd in a file
             return _decode(data, kind)
     except UnidentifiedImageError as exc:

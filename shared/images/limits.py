@@ -2,6 +2,9 @@
 
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from shared.errors import PictureError
@@ -17,6 +20,19 @@ MAX_EXIF_BYTES: Final = 1_000_000
 MAX_PROFILE_BYTES: Final = 4_000_000
 MAX_DECODING_S: Final = 20.0
 """For decoders that fetch their data piece by piece. The others end by the limits on what they are given."""
+
+
+_most_pixels: ContextVar[int] = ContextVar("most_pixels", default=MAX_PIXELS_BASELINE)
+
+
+@contextmanager
+def at_most(pixels: int) -> Iterator[None]:
+    """Pictures decoded inside may not have more, whatever their kind may."""
+    before = _most_pixels.set(pixels)
+    try:
+        yield
+    finally:
+        _most_pixels.reset(before)
 
 
 class Source(io.BytesIO):
@@ -43,6 +59,8 @@ def check_size(size_bytes: int) -> None:
 
 def check_pixels(width: int, height: int, most: int, of: str) -> None:
     """Refuse a decompression bomb by its header. `of` says whose limit it is. Raises `PictureError`."""
+    if _most_pixels.get() < most:
+        most, of = _most_pixels.get(), "this use"
     if width * height > most:
         raise PictureError(
             f"too many pixels: {width} x {height}, at most {most // 1_000_000} million for {of}"

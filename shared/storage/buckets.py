@@ -79,6 +79,8 @@ class ObstoreStorage:
     is an `InputError`, whatever is asked for.
     """
 
+    knows_callers = False
+
     def __init__(self, store_of: "Callable[[str], S3Store | GCSStore | LocalStore]", kind: Kind) -> None:
         """`store_of` gives the store of a bucket. Raises `FileNotFoundError` when there is none, `InputError`
         for what no bucket can be called."""
@@ -116,7 +118,7 @@ class ObstoreStorage:
         except ObjectGone as exc:
             raise no_bucket(ref.bucket) from exc
 
-    def delete(self, refs: Sequence[ObjectRef]) -> None:
+    def delete(self, refs: Sequence[ObjectRef], *, caller_token: str | None = None) -> None:  # noqa: ARG002 -- see `knows_callers`
         """Delete objects; what is not there is no error. Raises `InputError` for a name."""
         for bucket, names in self._by_bucket(refs).items():
             batches = [names] if self._kind.deletes_many else [[name] for name in names]

@@ -42,6 +42,8 @@ class Opened:
 class SupabaseStorage:
     """An `ObjectStore` over one project's Storage."""
 
+    knows_callers = True
+
     def __init__(
         self,
         url: str,
@@ -99,11 +101,12 @@ class SupabaseStorage:
                 self._make_bucket(ref.bucket)
             self._upload(ref, data, content_type)
 
-    def delete(self, refs: Sequence[ObjectRef]) -> None:
-        """Delete objects; what is not there is no error."""
+    def delete(self, refs: Sequence[ObjectRef], *, caller_token: str | None = None) -> None:
+        """Delete objects; what is not there, or not the caller's to delete, is no error."""
+        client = self._client(caller_token)
         for bucket, names in _batches(refs):
-            with answered():
-                self._client(None).from_(bucket).remove(names)
+            with answered(caller_token):
+                client.from_(bucket).remove(names)
 
     def links(self, refs: Sequence[ObjectRef], *, caller_token: str | None) -> list[str | None]:
         """An expiring link to each object, in order; None for one that is gone or not the caller's to read.
@@ -115,6 +118,8 @@ class SupabaseStorage:
         for bucket, names in _batches(refs):
             with answered(caller_token):
                 links = client.from_(bucket).create_signed_urls(names, self._link_expires_s)
+            if len(links) != len(names):
+                raise Unavailable(f"Supabase Storage answered {len(links)} links for {len(names)} names")
             for name, link in zip(names, links, strict=True):
                 ref = ObjectRef(bucket, name)
                 signed[ref] = self._link(ref, link["signedURL"])
@@ -131,6 +136,8 @@ class SupabaseStorage:
             with answered(caller_token):
                 answer = check(self._http.post(url, headers=self._headers(caller_token)))
         except ObjectGone as exc:
+            if caller_token is not None:  # who named it
+                raise AccessDenied("there is no such bucket, or none for this caller") from exc
             raise no_bucket(ref.bucket) from exc
         token = answer.json()["url"].rpartition("token=")[2]
         return UploadLink(f"{url}?token={token}", "PUT", {"Content-Type": content_type})
@@ -160,7 +167,9 @@ class SupabaseStorage:
         return {"apikey": self._anon_key, "Authorization": f"Bearer {caller_token}"}
 
     def _object_url(self, act: str, ref: ObjectRef) -> str:
-        return f"{self._url}object/{act}{quote(ref.bucket, safe='')}/{quote(check_path(ref.name))}"
+        return (
+            f"{self._url}object/{act}{quote(check_path(ref.bucket), safe='')}/{quote(check_path(ref.name))}"
+        )
 
     def _link(self, ref: ObjectRef, signed_url: str | None) -> str | None:
         """The batch answer holds names unencoded, and `?` would end one early: only its token is used."""

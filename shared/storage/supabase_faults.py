@@ -32,6 +32,8 @@ def answered(caller_token: str | None = None) -> Iterator[None]:
         yield
     except StorageApiError as exc:
         raise _translated(exc, caller_token) from exc
+    except ValidationError as exc:
+        raise Unavailable("Supabase Storage answered in an unknown form") from exc
     except httpx.HTTPError as exc:
         raise Unavailable("Supabase Storage does not answer") from exc
 

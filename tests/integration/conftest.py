@@ -21,8 +21,12 @@ from infra.cli.connection import Project
 from infra.local.home import Home, Keys
 from infra.local.stack import Stack
 from shared.database import Database
+from shared.embedding.offline import OfflineEmbedder
 from shared.models import Lane
+from shared.ports import Embedder
+from tests.integration.search_world import World, api_with
 from tests.ports import free_base_port
+from tests.search_api import SearchApi
 
 _SETTLE_S = 30.0
 
@@ -46,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="session")
 def stack(home: Home) -> Iterator[Stack]:
-    with Stack(home.path, free_base_port()) as running:
+    with Stack(home.path, free_base_port(), environment={"AUTH": "user"}) as running:
         yield running
 
 
@@ -156,14 +160,59 @@ def ask(project: Project) -> Callable[..., httpx.Response]:
 
 
 @pytest.fixture(scope="session")
-def user_token(keys: Keys) -> Callable[[str], str]:
+def user_token(keys: Keys, project: Project) -> Callable[[str], str]:
     """An access token of a signed-in user."""
 
     def token(user_id: str) -> str:
-        claims = {"sub": user_id, "role": "authenticated", "aud": "authenticated", "exp": time.time() + 600}
+        claims = {
+            "sub": user_id,
+            "role": "authenticated",
+            "aud": "authenticated",
+            "iss": f"{project.connection.supabase_url}/auth/v1",
+            "exp": time.time() + 600,
+        }
         return jwt.encode(claims, keys.jwt_secret, algorithm="HS256")
 
     return token
+
+
+@pytest.fixture(scope="session")
+def world(stack: Stack, project: Project, user_token: Callable[[str], str]) -> Iterator[World]:
+    with httpx.Client() as http:
+        yield World(stack, project, user_token, http)
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Embedder:
+    """The offline one, loaded."""
+    offline = OfflineEmbedder()
+    offline.embed_texts(["a text"])
+    return offline
+
+
+@pytest.fixture(scope="session")
+def search_api(project: Project, keys: Keys, embedder: Embedder) -> SearchApi:
+    """The search API in this process, as the stack has it, for who asks often."""
+    return api_with(
+        embedder, project.connection, supabase_jwt_secret=keys.jwt_secret, requests_per_minute="100000"
+    )
+
+
+@pytest.fixture(scope="session")
+def to_function(project: Project) -> Iterator[httpx.Client]:
+    """A client of the search function: making one takes long."""
+    with httpx.Client(base_url=project.connection.search_url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def http(to_function: httpx.Client, world: World, stack: Stack) -> Iterator[httpx.Client]:
+    """A client of the search function for somebody new; the function lives on afterwards."""
+    to_function.headers["Authorization"] = f"Bearer {world.user().token}"
+    yield to_function
+    assert to_function.get("/search", params={"q": "a cat"}).status_code == 200
+    del to_function.headers["Authorization"]
+    stack.check()
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ class TestSearch:
 
         assert done.returncode == 0
         reply = json.loads(done.stdout)
-        assert set(reply) == {"results", "model", "warnings", "took_ms"}
+        assert set(reply) == {"results", "model", "path", "next_cursor", "warnings", "took_ms"}
         [result] = reply["results"]
         assert result["image"] == _GOOD[0]
         assert httpx.get(result["url"]).content == (folder / "chelsea.png").read_bytes()
@@ -388,6 +388,7 @@ def asked(own: CommandLine, folder: Path) -> Completed:
     return own.run("demo", stdin="\n".join(questions), PHOTOS=str(folder))
 
 
+@pytest.mark.long
 class TestTheDemoOfOnesOwnPhotographs:
     def test_finds_the_right_picture(self, asked: Completed) -> None:
         assert asked.returncode == 0

@@ -9,6 +9,7 @@ from infra.cli.connection import Project
 from shared.database import Database
 from shared.embedding.offline import MODEL
 from shared.errors import AccessDenied, InputError, SettingsError, Unavailable
+from shared.hits import Part, Query
 from shared.models import (
     Change,
     ImageRecord,
@@ -200,7 +201,7 @@ def test_a_wrong_service_key_is_a_fault_of_the_deployment(project: Project, ref:
 
 def test_a_wrong_token_of_a_caller_is_denied(database: Database) -> None:
     with pytest.raises(AccessDenied):
-        database.nearest(_VECTOR, model=MODEL.name, limit=1, caller_token="wrong")
+        database.nearest(Query([Part(vector=_VECTOR)], 1), model=MODEL.name, caller_token="wrong")
 
 
 def test_a_database_that_is_down_is_worth_a_retry() -> None:

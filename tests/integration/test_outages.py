@@ -15,6 +15,7 @@ from shared import indexing
 from shared.database import Database
 from shared.embedding.offline import MODEL, OfflineEmbedder
 from shared.errors import AccessDenied, PixseekError, Unavailable
+from shared.hits import Part, Query
 from shared.models import Change, Lane, ObjectEvent, ObjectRef
 from shared.storage.supabase import SupabaseStorage
 from tests.integration.conftest import picture_bytes
@@ -58,7 +59,7 @@ def test_an_outage_is_told_from_a_wrong_key(status: int, body: object, error: ty
         database = Database(url, service_key="service", anon_key="anon", timeout_s=5, lane=Lane.SEARCH)
 
         with pytest.raises(error):
-            database.nearest([1.0] * 512, model=MODEL.name, limit=1, caller_token="token")
+            database.nearest(Query([Part(text="a")], 1), model=MODEL.name, caller_token="token")
 
 
 def test_a_bucket_that_refuses_us_does_not_empty_the_index(

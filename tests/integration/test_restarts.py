@@ -20,6 +20,8 @@ from tests.integration.conftest import picture_bytes, rows
 from tests.ports import free_base_port
 
 # Longer than the lease of a worker that died, and the wait between two deliveries.
+pytestmark = pytest.mark.long
+
 _PATIENCE_S = 120.0
 _SERVE = [sys.executable, "-c", "from infra.cli import main; main()", "serve"]
 

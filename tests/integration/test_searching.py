@@ -10,7 +10,9 @@ from supabase import Client, create_client
 
 from infra.cli.connection import Project
 from shared.embedding.offline import MODEL
+from shared.ports import Embedder
 from tests.integration.conftest import picture_bytes, rows
+from tests.integration.search_world import api_with, images
 
 Ask = Callable[..., httpx.Response]
 State = Callable[[str, str], dict[str, str | None] | None]
@@ -44,10 +46,13 @@ def test_a_reply_tells_what_was_found_by_which_model(packaged: dict[str, Path], 
 
     assert answer.status_code == 200
     reply = answer.json()
-    assert set(reply) == {"results", "model", "warnings", "took_ms"}
+    assert set(reply) == {"results", "model", "path", "next_cursor", "warnings", "took_ms"}
     assert reply["model"] == "pixseek/lite0-use3-conse-v1"
-    assert set(reply["results"][0]) == {"id", "image", "similarity", "url"}
-    assert {"embed", "search", "links"} == {
+    assert set(reply["results"][0]) == {
+        "id", "bucket", "image", "similarity", "url", "preview_url", "width", "height", "taken_at",
+        "average_colour",
+    }  # fmt: skip
+    assert {"embed", "search", "links", "total"} == {
         stage.split(";")[0] for stage in answer.headers["Server-Timing"].split(", ")
     }
     assert len(packaged) >= 15
@@ -130,18 +135,28 @@ def test_a_link_is_the_callers_right_in_the_bucket_not_the_indexs_opinion(
     assert httpx.get(allowed["url"]).status_code == 200
 
 
-def test_the_anon_key_alone_finds_pictures_of_public_buckets_only(
-    packaged: dict[str, Path], ask: Ask, project: Project, client: Client
+def test_in_public_mode_anybody_finds_pictures_of_public_buckets_only(
+    packaged: dict[str, Path], project: Project, embedder: Embedder, client: Client
 ) -> None:
     assert packaged
+    api = api_with(embedder, project.connection, auth="public")
+    query = {"q": "a cat", "bucket": "photos"}
 
-    private = ask(project.connection.anon_key, q="a cat").json()["results"]
+    private = api.ask("GET", "/search", params=query).json()
     client.rpc("put_bucket_v1", {"bucket_name": "photos", "is_public": True}).execute()
-    public = ask(project.connection.anon_key, q="a cat").json()["results"]
+    public = api.ask("GET", "/search", params=query).json()
     client.rpc("put_bucket_v1", {"bucket_name": "photos", "is_public": False}).execute()
 
-    assert private == []
-    assert "packaged/chelsea.png" in [result["image"] for result in public]
+    assert images(private) == []
+    assert "chelsea.png" in images(public)
+    assert httpx.get(public["results"][0]["url"]).status_code == 200
+
+
+def test_in_user_mode_the_anon_key_signs_nobody_in(ask: Ask, project: Project) -> None:
+    answer = ask(project.connection.anon_key, q="a cat")
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
 
 
 def test_another_path_is_not_found(project: Project) -> None:

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import flask
 import pytest
 
-from functions.search_images.gcp import search_images
+from functions.search_images import gcp
+from tests.unit.search_deployment import Deployment
 
 _REQUESTS = 400
 
@@ -22,9 +23,13 @@ def busy_threads() -> Iterator[ThreadPoolExecutor]:
     sys.setswitchinterval(interval)
 
 
-def test_each_request_is_answered_by_its_own_number(busy_threads: ThreadPoolExecutor) -> None:
+def test_each_request_is_answered_by_its_own_number(
+    busy_threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = Deployment()
+    monkeypatch.setattr(gcp, "load_app", lambda: deployment.api.app)
     app = flask.Flask("requests")
-    app.add_url_rule("/search", view_func=lambda: search_images(flask.request))
+    app.add_url_rule("/search", view_func=lambda: gcp.search_images(flask.request))
 
     def ask(number: int) -> str:
         return str(app.test_client().get("/search", query_string={"limit": -number}).get_json()["request_id"])

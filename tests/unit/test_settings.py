@@ -121,3 +121,53 @@ def test_a_folder_may_begin_with_ones_home(monkeypatch: pytest.MonkeyPatch) -> N
     settings = parse_embedding_settings({"CLIP_MODEL_DIR": "~/weights"})
 
     assert settings.clip_model_dir == Path("/home/somebody/weights")
+
+
+def test_who_calls_the_api_is_asked_unless_told_otherwise() -> None:
+    settings = parse_settings(_GOOD)
+
+    assert (settings.auth, settings.requests_per_minute, settings.trusted_hops) == ("user", 120, 0)
+    assert settings.cors_origins == ()
+
+
+def test_the_api_is_set_by_variables() -> None:
+    settings = parse_settings(
+        {
+            **_GOOD,
+            "AUTH": "public",
+            "REQUESTS_PER_MINUTE": "1000000",
+            "TRUSTED_HOPS": "10",
+            "CORS_ORIGINS": "https://app.example, http://localhost:5173 ,",
+        }
+    )
+
+    assert (settings.auth, settings.requests_per_minute, settings.trusted_hops) == ("public", 1_000_000, 10)
+    assert settings.cors_origins == ("https://app.example", "http://localhost:5173")
+
+
+def test_any_origin_may_be_allowed_by_a_star() -> None:
+    assert parse_settings({**_GOOD, "CORS_ORIGINS": "*"}).cors_origins == ("*",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AUTH", "none"),
+        ("AUTH", "USER"),
+        ("REQUESTS_PER_MINUTE", "0"),
+        ("REQUESTS_PER_MINUTE", "1000001"),
+        ("REQUESTS_PER_MINUTE", "many"),
+        ("TRUSTED_HOPS", "-1"),
+        ("TRUSTED_HOPS", "11"),
+        ("TRUSTED_HOPS", "1.5"),
+        ("CORS_ORIGINS", "app.example"),
+        ("CORS_ORIGINS", "https://app.example/"),
+        ("CORS_ORIGINS", "https://*.app.example"),
+        ("CORS_ORIGINS", "https://app.example https://other.example"),
+        ("CORS_ORIGINS", "https://app.example, null"),
+        ("CORS_ORIGINS", "ftp://app.example"),
+    ],
+)
+def test_a_setting_of_the_api_that_makes_no_sense_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f": {name}"):
+        parse_settings({**_GOOD, name: value})

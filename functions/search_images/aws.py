@@ -1,0 +1,12 @@
+"""Lambda's entry, behind an HTTP API of API Gateway or a function URL: payload format 2.0."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from functions.search_images.app import load_app
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request of the search API."""
+    return load_app().resolve(event, context)

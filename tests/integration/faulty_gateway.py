@@ -1,0 +1,93 @@
+"""The stack's gateway as an outage leaves it: some paths hang, or answer something else."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+import httpx
+
+_HANGS_S: Final = 15.0
+"""Not for ever: a test of what waits for it then fails instead of hanging."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An answer in place of the gateway's; None hangs."""
+
+    status: int | None
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+HANG: Final = Fault(None)
+
+
+@dataclass
+class FaultyGateway:
+    """Where it answers, and what befalls requests whose paths begin so."""
+
+    url: str
+    faults: dict[str, Fault] = field(default_factory=dict)
+
+    def fault_of(self, path: str) -> Fault | None:
+        return next((fault for start, fault in self.faults.items() if path.startswith(start)), None)
+
+
+@contextmanager
+def faulty_gateway(upstream: str) -> Iterator[FaultyGateway]:
+    """In front of another, whose answers it hands on."""
+    closing = threading.Event()
+    client = httpx.Client(base_url=upstream, timeout=30)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _answer(self) -> None:
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            fault = gateway.fault_of(self.path)
+            if fault is None:
+                kept = {"authorization", "apikey", "content-type", "accept", "prefer"}
+                headers = {name: value for name, value in self.headers.items() if name.lower() in kept}
+                answer = client.request(self.command, self.path, content=content, headers=headers)
+                fault = Fault(answer.status_code, answer.content, answer.headers.get("content-type", ""))
+            if fault.status is None:
+                closing.wait(_HANGS_S)
+                self.close_connection = True
+                return
+            self.send_response(fault.status)
+            self.send_header("content-type", fault.content_type)
+            self.send_header("content-length", str(len(fault.body)))
+            self.end_headers()
+            self.wfile.write(fault.body)
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def do_DELETE(self) -> None:
+            self._answer()
+
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # whoever asked may leave
+                super().handle()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    gateway = FaultyGateway(f"http://127.0.0.1:{server.server_address[1]}")
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield gateway
+    finally:
+        closing.set()
+        server.shutdown()
+        server.server_close()
+        client.close()
