@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help chaos demo serve test check test-all eval bench-search bench-embed bench-ingest format clean
+.PHONY: help chaos demo serve test check test-all eval bench-search bench-search-http bench-embed bench-ingest format clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -12,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 READY := .venv/.ready
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## photographs in, sentences find them; PHOTOS=DIR takes a folder of your own
 	@.venv/bin/pixseek demo
@@ -22,7 +22,7 @@ serve: $(READY) ## keep the stack running until Ctrl-C
 
 # Four workers, a file each: much of the time goes by waiting for processes of the stack.
 test: $(READY) ## unit and integration tests; needs pip only
-	@.venv/bin/pytest --numprocesses=4 --dist=loadfile
+	@.venv/bin/pytest --numprocesses=4 --dist=loadfile -m "not long"
 
 check: $(READY) ## format, lint, types, import rule
 	@.venv/bin/ruff format --check .
@@ -30,7 +30,8 @@ check: $(READY) ## format, lint, types, import rule
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
 
-test-all: $(READY) ## what needs more than pip: Debian's photographs and WordNet, npm's Supabase CLI
+test-all: $(READY) ## what takes long, or more than pip: Debian's photographs and WordNet, npm's Supabase CLI and client
+	@.venv/bin/pytest --numprocesses=2 --dist=loadfile -m long
 	@.venv/bin/pytest tests/system
 
 eval: $(READY) ## hit@1 and MRR of the offline embedder, into build/bench/eval.json
@@ -38,6 +39,9 @@ eval: $(READY) ## hit@1 and MRR of the offline embedder, into build/bench/eval.j
 
 bench-search: $(READY) build/peers/vecs/.ready build/peers/hnswlib/.ready ## search beside the guide's way and vecs, into build/bench/search.json
 	@.venv/bin/python -m benchmarks.search
+
+bench-search-http: $(READY) ## search over HTTP beside the bare call and the guide's handler, and under load
+	@.venv/bin/python -m benchmarks.search_http
 
 bench-embed: $(READY) build/peers/torch/.ready ## CLIP here beside torch, and through a stand-in for Roboflow's API
 	@.venv/bin/python -m benchmarks.embed
