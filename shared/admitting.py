@@ -7,6 +7,13 @@ from shared.errors import RateLimited
 from shared.ports import RequestCounter
 
 
+class Unlimited:
+    """For who may ask as often as they like."""
+
+    def wait(self) -> None:
+        """At once."""
+
+
 class Counted:
     """An `Admission` that is asked for at once, and waited for when it is needed."""
 

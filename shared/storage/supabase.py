@@ -14,6 +14,7 @@ from storage3.exceptions import StorageApiError
 from shared.errors import AccessDenied, ObjectGone, Unavailable
 from shared.models import ObjectRef, StoredObject, UploadLink
 from shared.storage.faults import no_bucket
+from shared.storage.links import LinkMemory
 from shared.storage.names import check_name, check_path, unaddressable
 from shared.storage.supabase_faults import answered, check
 
@@ -63,6 +64,7 @@ class SupabaseStorage:
         self._heads = heads
         self._list_page = list_page
         self._link_expires_s = link_expires_s
+        self._links = LinkMemory(link_expires_s)
 
     def heads(self, refs: Sequence[ObjectRef]) -> list[StoredObject | None]:
         """What is stored under these names now, in order."""
@@ -113,6 +115,12 @@ class SupabaseStorage:
 
         Raises `AccessDenied`.
         """
+        known = self._links.known(refs, caller_token)
+        signed = self._signed([ref for ref in refs if ref not in known], caller_token)
+        self._links.keep(signed, caller_token)
+        return [known.get(ref) or signed.get(ref) for ref in refs]
+
+    def _signed(self, refs: Sequence[ObjectRef], caller_token: str | None) -> dict[ObjectRef, str | None]:
         client = self._client(caller_token)
         signed: dict[ObjectRef, str | None] = {}
         for bucket, names in _batches(refs):
@@ -123,7 +131,7 @@ class SupabaseStorage:
             for name, link in zip(names, links, strict=True):
                 ref = ObjectRef(bucket, name)
                 signed[ref] = self._link(ref, link["signedURL"])
-        return [signed[ref] for ref in refs]
+        return signed
 
     def upload_link(self, ref: ObjectRef, *, content_type: str, caller_token: str | None) -> UploadLink:
         """A right to upload one object that is not there yet; how long it lasts is the project's setting.

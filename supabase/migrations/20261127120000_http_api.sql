@@ -284,6 +284,50 @@ as $$
   ) rest;
 $$;
 
+-- As it was, but for the size of the index's scan behind a filter: one that most images pass needs little more.
+create or replace function pixseek.nearest(question pixseek.question, after pixseek.position, row_count integer)
+returns pixseek.ranking
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  is_filtered constant boolean := question.clause <> '' or row_security_active('pixseek.images');
+  depth constant integer := coalesce(after.rank, 0) + row_count;
+  -- To see that the last row asked for has no more copies.
+  margin constant integer := 5;
+  total constant double precision := (select c.reltuples from pg_class c where c.oid = 'pixseek.images'::regclass);
+  passing constant double precision := case when is_filtered then pixseek.estimate(question) end;
+  -- The same for all pages of a search, or they would not follow one order.
+  ef_search constant integer := case
+    when is_filtered then least(440, greatest(160, coalesce(ceil(160 * total / nullif(passing, 0)), 440)))
+    else 160
+  end;
+  candidates bigint[];
+  ranking pixseek.ranking;
+begin
+  if depth < ef_search and (not is_filtered or passing > 6000) then
+    ranking := pixseek.scan_index(question, depth + margin, ef_search, false);
+    if ranking.distances[depth] < ranking.distances[cardinality(ranking.distances)] then
+      return pixseek.cut(ranking, after, row_count);
+    end if;
+  end if;
+  if is_filtered then
+    candidates := pixseek.candidates(question);
+  end if;
+  if candidates is not null then
+    ranking := pixseek.compare_candidates(question, candidates, after, row_count);
+  elsif depth > 1000 then
+    ranking := pixseek.compare_all(question, after, row_count, 'exact');
+  else
+    ranking := pixseek.cut(pixseek.scan_index(question, depth, ef_search, true), after, row_count);
+    if cardinality(ranking.ids) < row_count then
+      ranking := pixseek.compare_all(question, after, row_count, 'completed');
+    end if;
+  end if;
+  return ranking;
+end
+$$;
+
 -- Pictures nearest to a query, as search_images_v1, with these differences:
 --   query    a list of 1 to 16 parts, each {"text": …}, {"embedding": […]} or {"image_id": …}, with a "weight" if it is
 --            not to be 1; below 0 leads away from it. Images that it names are not among the hits.
