@@ -3,12 +3,31 @@
 from collections.abc import Callable
 from functools import cache, partial
 from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.search_images.api import Api
 from functions.search_images.resolver import Resolver
+from shared import problems
+from shared.errors import SettingsError
 from shared.models import Lane
 from shared.settings import Settings, load_settings
+from shared.telemetry import log_failure
 from shared.wiring import Adapters, load_adapters
+
+
+def resolve(event: dict[str, Any], context: LambdaContext | None) -> dict[str, Any]:
+    """Answer an HTTP API v2 event, also where the deployment's settings are wrong."""
+    try:
+        app = load_app()
+    except SettingsError as exc:
+        request_id = event["requestContext"]["requestId"]
+        log_failure("request_failed", exc, request_id=request_id)
+        problem = problems.problem_of(exc, request_id=request_id)
+        headers = {"Content-Type": "application/problem+json"}
+        return {"statusCode": problem.status, "headers": headers, "body": problem.model_dump_json()}
+    return app.resolve(event, context)  # type: ignore[arg-type] # off Lambda there is no context
 
 
 @cache

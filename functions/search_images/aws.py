@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.search_images.app import load_app
+from functions.search_images.app import resolve
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of the search API."""
-    return load_app().resolve(event, context)
+    return resolve(event, context)

@@ -9,7 +9,7 @@ import flask
 import functions_framework
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from functions.search_images.app import load_app
+from functions.search_images.app import resolve
 from functions.search_images.bodies import MAX_BYTES
 
 _AT_ONCE: Final = 65_536
@@ -21,7 +21,7 @@ _MOST_SKIPPED: Final = 32_000_000
 @functions_framework.http
 def search_images(request: flask.Request) -> flask.Response:
     """Answer one request of the search API."""
-    reply = load_app().resolve(_http_api_event(request), None)  # type: ignore[arg-type] # no Lambda, no context
+    reply = resolve(_http_api_event(request), None)
     return flask.Response(reply["body"], status=reply["statusCode"], headers=reply["headers"])
 
 

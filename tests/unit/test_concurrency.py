@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import flask
 import pytest
 
+from functions.search_images import app as search_app
 from functions.search_images import gcp
 from tests.unit.search_deployment import Deployment
 
@@ -27,7 +28,7 @@ def test_each_request_is_answered_by_its_own_number(
     busy_threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment = Deployment()
-    monkeypatch.setattr(gcp, "load_app", lambda: deployment.api.app)
+    monkeypatch.setattr(search_app, "load_app", lambda: deployment.api.app)
     app = flask.Flask("requests")
     app.add_url_rule("/search", view_func=lambda: gcp.search_images(flask.request))
 
