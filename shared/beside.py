@@ -10,8 +10,8 @@ from typing import Final, TypeVar
 from shared.errors import Unavailable
 
 _Result = TypeVar("_Result")
-# Each of as many requests as a process has threads for wants up to three.
-_AT_ONCE: Final = 96
+# Each of as many requests as a process has threads for wants up to four; what hangs keeps some more.
+_AT_ONCE: Final = 320
 
 
 def start(act: Callable[[], _Result]) -> Future[_Result]:
@@ -27,6 +27,7 @@ def outcome(begun: Future[_Result], *, deadline: float, of: str) -> _Result:
     except TimeoutError as exc:
         if begun.done():  # at the last moment, or it is its own error
             return begun.result()
+        begun.cancel()  # what has not begun is not to happen after all
         raise Unavailable(f"{of} did not come in time") from exc
 
 

@@ -4,7 +4,7 @@ import math
 
 from shared.errors import Forbidden
 from shared.models import Change, ObjectEvent, Standing
-from shared.ports import Admission, ImageIndex, ImageSearch, ObjectStore
+from shared.ports import Admission, BucketRules, ImageIndex, ImageSearch, ObjectStore
 
 
 def remove(
@@ -13,6 +13,7 @@ def remove(
     caller_token: str,
     search: ImageSearch,
     index: ImageIndex,
+    rules: BucketRules,
     store: ObjectStore,
     admission: Admission,
     deadline: float = math.inf,
@@ -28,6 +29,9 @@ def remove(
         admission.wait()
     if not image.is_own:
         raise Forbidden("this picture is not yours: only its owner may delete it")
+    # Who owns a name for ever; another's upload may have taken this one, and the index not know it yet.
+    if not store.knows_callers and rules.owner_rule(image.entry.ref.bucket) != "first_segment":
+        raise Forbidden("only pictures whose names begin with their owner's may be deleted here (owner_rule)")
     store.delete([image.entry.ref], caller_token=caller_token)
     event = ObjectEvent(image.entry.ref, Change.REMOVED, image.ordering_key, is_of_sweep=True)
     [removed] = index.remove([event])

@@ -2,11 +2,13 @@
 
 import math
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from time import perf_counter
+from threading import TIMEOUT_MAX
+from time import monotonic, perf_counter
 from typing import Final, cast
 
 from shared import images
@@ -62,7 +64,7 @@ def search(
     query = replace(query, parts=embedding.of_pictures([_normal(part) for part in query.parts]))
     foreign = {place for place, part in enumerate(query.parts) if _script(part, model)}
     ask = partial(index.nearest, model=model.name, caller_token=caller_token, deadline=deadline)
-    # With the texts as such first, because that also refuses who may not search, before a call is paid for.
+    # With the texts as they are first: that also refuses who may not search, before they are paid for.
     try:
         page = ask(query)
     except InputError:  # to be told what is wrong counts, too
@@ -88,7 +90,7 @@ def search(
         embed_ms=1000 * embedding.took_s,
         search_ms=1000 * (searched - started - embedding.took_s),
         links_ms=1000 * (perf_counter() - searched),
-        memory_error=_error_of(noting),
+        memory_error=_error_of(noting, deadline),
     )
 
 
@@ -128,13 +130,24 @@ class _Embedding:
             for place, part in enumerate(parts)
         ]
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """To decode a picture. Raises `Unavailable` when it does not come in time."""
+        left_s = min(self._deadline - monotonic(), TIMEOUT_MAX)
+        if left_s <= 0 or not images.one_at_a_time.acquire(timeout=left_s):
+            raise Unavailable("no time is left to look at the picture")
+        try:
+            yield
+        finally:
+            images.one_at_a_time.release()
+
     def _text_vectors(self, parts: Sequence[Part]) -> Sequence[Vector]:
         return self._embedder.embed_texts([part.text or "" for part in parts], deadline=self._deadline)
 
     def _picture_vectors(self, parts: Sequence[Part]) -> Sequence[Vector]:
         views = []
         for part in parts:
-            with images.one_at_a_time:
+            with self._turn():
                 picture = images.decode(part.picture or b"", most_pixels=MAX_QUERY_PIXELS)
                 views.append(self._embedder.view(picture))
                 del picture  # the next one may need its memory
@@ -168,16 +181,15 @@ def _warnings(query: Query, page: Page, model: EmbeddingModel) -> list[str]:
     ]
     if not page.hits and query.cursor is None:
         floor = model.similarity_floor if query.min_similarity is None else query.min_similarity
-        warnings.append(
-            f"nothing relevant: no picture that you may see has a similarity of {floor:g} or more."
-        )
+        nothing = f"nothing relevant: no picture that you may see has a similarity of {floor:g} or more."
+        return [nothing, *warnings]
     return warnings
 
 
-def _error_of(noting: Future[PixseekError | None]) -> PixseekError | None:
+def _error_of(noting: Future[PixseekError | None], deadline: float) -> PixseekError | None:
     """Nobody waits long for what the answer does not need."""
     try:
-        return noting.result(_NOTING_S)
+        return noting.result(max(0.0, min(_NOTING_S, deadline - monotonic())))
     except TimeoutError:
         return Unavailable(f"the database did not note the query within {_NOTING_S} s")
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 
-from shared.admitting import Counted, Unlimited
+from shared.admitting import Counted, Refused, Unlimited
 from shared.callers import Caller
 from shared.errors import AccessDenied
 from shared.ports import Admission
@@ -35,12 +35,22 @@ def admission_of(
     settings: Settings,
     adapters: Adapters,
     deadline: float,
+    refused: Refused,
 ) -> Admission:
-    """The request, being counted: of a user, or else of an address. The operator is not counted."""
+    """The request, being counted: of a user, or else of an address. The operator is not counted.
+
+    Raises `RateLimited` at once for who was told to wait.
+    """
     if caller.is_operator:
         return Unlimited()
     counted = f"user {caller.user_id}" if caller.user_id else f"address {_network(_address(event, settings))}"
-    return Counted(adapters.database, counted, per_minute=settings.requests_per_minute, deadline=deadline)
+    return Counted(
+        adapters.database,
+        counted,
+        per_minute=settings.requests_per_minute,
+        deadline=deadline,
+        refused=refused,
+    )
 
 
 def _bearer_token(event: APIGatewayProxyEventV2) -> str:

@@ -1,7 +1,7 @@
 """What the search API does: each method answers one route with one use-case."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from http import HTTPStatus
 from time import perf_counter
 from typing import Annotated, Final, NamedTuple, TypeVar
@@ -11,8 +11,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
 from functions.search_images.access import admission_of, caller_of
 from functions.search_images.documents import openapi
+from functions.search_images.readiness import Readiness
 from functions.search_images.resolver import Resolver
-from shared import hits, probing, removing, replies, searching, showing, uploading
+from shared import hits, removing, replies, searching, showing, uploading
+from shared.admitting import Refused
 from shared.beside import outcome, start
 from shared.callers import Caller
 from shared.errors import Forbidden, InputError, NotReady
@@ -47,6 +49,8 @@ class Api:
         self._app = app
         self._settings = settings
         self._adapters = adapters
+        self._readiness = Readiness()
+        self._refused = Refused()
 
     def search(self, query: Annotated[SearchQuery, Query()]) -> Response[SearchReply]:
         """Pictures that show what a sentence says, best first, among those that the caller may see."""
@@ -79,6 +83,7 @@ class Api:
             caller_token=asked.caller.token,
             search=adapters.database,
             index=adapters.database,
+            rules=adapters.database,
             store=adapters.store,
             admission=asked.admission,
             deadline=asked.deadline,
@@ -115,19 +120,18 @@ class Api:
 
     def ready(self) -> Response[HealthReply]:
         """Searches can be answered: the database, the embedder, and its model in the index."""
-        adapters = self._adapters()
-        deadline = self._deadline()
-        probed = probing.probe(embedder=adapters.embedder, index=adapters.database, deadline=deadline)
-        wrong = {part: error for part, error in probed.items() if error is not None}
-        for part, error in wrong.items():
-            log_failure("not_ready", error, part=part)
+        wrong = self._readiness.wrong(self._adapters(), self._deadline())
         if wrong:
-            raise NotReady(sorted(wrong))
+            raise NotReady(wrong)
         return self._answer(HealthReply())
 
     def openapi(self) -> Response[str]:
         """This API as an OpenAPI document."""
-        return Response(status_code=HTTPStatus.OK, content_type=_JSON, body=openapi(self._app))
+        return Response(status_code=HTTPStatus.OK, content_type=_JSON, body=self._document)
+
+    @cached_property
+    def _document(self) -> str:
+        return openapi(self._app)
 
     def _search(self, query: hits.Query) -> Response[SearchReply]:
         started = perf_counter()
@@ -176,7 +180,7 @@ class Api:
         """Who asks, known before anything is spent, and being counted."""
         event, adapters, deadline = self._app.current_event, self._adapters(), self._deadline()
         caller = caller_of(event, self._settings, adapters)
-        admission = admission_of(event, caller, self._settings, adapters, deadline)
+        admission = admission_of(event, caller, self._settings, adapters, deadline, self._refused)
         return _Asked(caller, admission, deadline)
 
     def _signed_in(self, caller: Caller) -> str:

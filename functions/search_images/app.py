@@ -25,7 +25,7 @@ def resolve(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
         request_id = event["requestContext"]["requestId"]
         log_failure("request_failed", exc, request_id=request_id)
         problem = problems.problem_of(exc, request_id=request_id)
-        headers = {"Content-Type": "application/problem+json"}
+        headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
         return {"statusCode": problem.status, "headers": headers, "body": problem.model_dump_json()}
     return app.resolve(event, context)  # type: ignore[arg-type] # off Lambda there is no context
 

@@ -8,6 +8,7 @@ from shared.errors import InputError, TooLarge
 
 MAX_BYTES: Final = 4_000_000
 _MAX_PARTS: Final = 20
+_MOST_NAMES: Final = 50
 _FORM: Final = "multipart/form-data"
 _JSON: Final = "application/json"
 _SEARCH: Final = "search"
@@ -40,13 +41,20 @@ def as_json(event: dict[str, Any]) -> dict[str, Any]:
 def parse_json(text: str) -> Any:  # noqa: ANN401 -- whatever it holds
     """An object, or what is refused afterwards. Raises `json.JSONDecodeError`."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_few)
     except json.JSONDecodeError:
         raise
     except (ValueError, RecursionError) as exc:  # of a number too long, or lists too deep
         raise json.JSONDecodeError("too much", "", 0) from exc
     # Powertools would take the first of a list.
     return "a list" if isinstance(value, list) else value
+
+
+def _few(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Each name that is not known makes an error of its own. Raises `ValueError`."""
+    if len(pairs) > _MOST_NAMES:
+        raise ValueError(f"{len(pairs)} names in one object")
+    return dict(pairs)
 
 
 def _bytes(body: str) -> bytes:

@@ -1,7 +1,7 @@
 """Powertools' resolver, for a process that serves several requests at once, and our form of errors."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,9 +19,11 @@ from shared import problems
 from shared.errors import InputError, PixseekError
 from shared.problems import Fault, Problem
 from shared.settings import Settings
-from shared.telemetry import log_failure
+from shared.telemetry import log_failure, log_outcome
 
 _NO_JSON: Final = "JSON decode error"
+_MOST_FAULTS: Final = 20
+_LONGEST_NAME: Final = 100
 
 
 class Resolver(APIGatewayHttpResolver):
@@ -91,26 +93,36 @@ class Resolver(APIGatewayHttpResolver):
         return answer(problems.problem_of(error, request_id=self.request_id))
 
     def _refuse_form(self, error: RequestValidationError) -> Response[str]:
-        faults = [_fault(detail["loc"], detail["msg"]) for detail in error.errors()]
+        faults = [_fault(detail["loc"], detail["msg"]) for detail in error.errors()[:_MOST_FAULTS]]
         told = "; ".join(f"{fault.field}: {fault.detail}" for fault in faults)
-        return answer(
-            problems.problem(HTTPStatus.BAD_REQUEST, told, request_id=self.request_id, errors=faults)
-        )
+        return self._refuse_request(HTTPStatus.BAD_REQUEST, told, errors=faults)
 
     def _refuse_type(self, _: Exception) -> Response[str]:
         detail = "Send the body as application/json, or a picture as multipart/form-data."
-        return answer(problems.problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, request_id=self.request_id))
+        return self._refuse_request(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
 
     def _refuse_path(self, _: NotFoundError) -> Response[str]:
         path = self.current_event.path
         routes = self._static_routes + self._dynamic_routes
         allowed = sorted({route.method for route in routes if route.rule.match(path)})
         if allowed:
-            detail = f"This path answers to {', '.join(allowed)}."
-            problem = problems.problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, request_id=self.request_id)
-            return answer(problem, {"Allow": ", ".join(allowed)})
+            methods = ", ".join(allowed)
+            detail = f"This path answers to {methods}."
+            return self._refuse_request(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": methods})
         detail = "Nothing is here. Search with GET /search?q=a dog on a beach; /openapi.json lists the rest."
-        return answer(problems.problem(HTTPStatus.NOT_FOUND, detail, request_id=self.request_id))
+        return self._refuse_request(HTTPStatus.NOT_FOUND, detail)
+
+    def _refuse_request(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Fault] = (),
+    ) -> Response[str]:
+        """What makes no sense, before anybody is asked."""
+        log_outcome("request_refused", status=int(status), request_id=self.request_id)
+        problem = problems.problem(status, detail, request_id=self.request_id, errors=errors)
+        return answer(problem, headers)
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response[str]:
@@ -119,7 +131,7 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
     return Response(
         status_code=problem.status,
         content_type="application/problem+json",
-        headers={**unauthenticated, **(headers or {})},
+        headers={"Cache-Control": "no-store", **unauthenticated, **(headers or {})},
         body=problem.model_dump_json(),
     )
 
@@ -131,7 +143,7 @@ def _check_names(event: APIGatewayProxyEventV2, route: Route) -> None:
     unknown = sorted(set(event.query_string_parameters or {}) - known)
     if unknown:
         names = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
-        raise InputError(f"unknown parameter: {unknown[0]!a}; {names}")
+        raise InputError(f"unknown parameter: {unknown[0][:_LONGEST_NAME]!a}; {names}")
 
 
 def _check_type(event: APIGatewayProxyEventV2, route: Route) -> None:
@@ -146,7 +158,7 @@ def _fault(place: tuple[int | str, ...], message: str) -> Fault:
         return Fault(field="body", detail="not JSON")
     # Of parameters the second is the model that holds them.
     field = ".".join(str(part) for part in place[2 if place[0] == "query" else 1 :] or place)
-    return Fault(field=field, detail=message.removeprefix("Value error, "))
+    return Fault(field=field[:_LONGEST_NAME], detail=message.removeprefix("Value error, "))
 
 
 def _cors(settings: Settings) -> CORSConfig | None:

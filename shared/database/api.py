@@ -49,7 +49,6 @@ _LONGEST_PERMIT_WAIT_S = 600.0
 # How long a vector is held out to a database that does not answer.
 _LEAST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 60.0
-# A generation that has a tombstone never comes back, so that what a sweep still saw of it is gone.
 _KEPT = {Standing.INDEXED, Standing.BLOCKED}
 
 

@@ -54,11 +54,12 @@ class JoiningEmbedder(Embedder):
     def _embed(self, own: dict[str, Future[Vector]], deadline: float) -> None:
         try:
             vectors = self._embedder.embed_texts(list(own), deadline=deadline)
-            for text, vector in zip(own, vectors, strict=True):
-                own[text].set_result(vector)
+            for future, vector in zip(own.values(), vectors, strict=True):
+                future.set_result(vector)
         except BaseException as exc:
-            for text in own:
-                own[text].set_exception(exc)
+            for future in own.values():
+                if not future.done():
+                    future.set_exception(exc)
             raise
         finally:
             with self._lock:
@@ -71,6 +72,6 @@ def _result(vector: Future[Vector], deadline: float) -> Vector:
     try:
         return vector.result(left_s)
     except TimeoutError as exc:
-        if vector.done():
-            raise
+        if vector.done():  # at the last moment
+            return vector.result()
         raise Unavailable("the text was not embedded in time") from exc

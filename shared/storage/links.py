@@ -15,7 +15,7 @@ _LONGEST_S: Final = 600.0
 class LinkMemory:
     """A caller gets the same link for a while: that spares calls, and browsers find pictures in their cache.
 
-    It gives nobody more than they have: who gets a link again had it before, and it ends when it would have.
+    Of a private picture it goes to the caller alone who had it before, and ends when it would have.
     """
 
     def __init__(self, expires_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -168,7 +168,7 @@ class SupabaseStorage:
 
     def _headers(self, caller_token: str | None) -> dict[str, str]:
         """The caller's rights, or our own without a token."""
-        if caller_token is None:
+        if caller_token in {None, self._service_key}:
             return {"apikey": self._service_key, "Authorization": f"Bearer {self._service_key}"}
         if not _TOKEN.fullmatch(caller_token):
             raise AccessDenied("the token is not one: it holds other than visible ASCII characters")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from shared.admitting import Counted
+from shared.admitting import Counted, Refused
 from shared.beside import outcome, start
 from shared.errors import InputError, PixseekError, RateLimited, Unavailable
 
@@ -55,7 +55,7 @@ def _raise(error: BaseException) -> None:
 
 
 def _counted(counter: Counter, deadline: float = math.inf) -> Counted:
-    return Counted(counter, "user 1", per_minute=5, deadline=deadline)
+    return Counted(counter, "user 1", per_minute=5, deadline=deadline, refused=Refused())
 
 
 def test_an_outcome_is_what_the_work_came_to() -> None:
@@ -137,3 +137,17 @@ def test_a_request_that_cannot_be_counted_is_not_answered() -> None:
 def test_a_count_that_hangs_ends_with_the_deadline(let_go: threading.Event) -> None:
     with pytest.raises(Unavailable, match="the count of requests did not come in time"):
         _counted(Counter(let_go=let_go), deadline=0).wait()
+
+
+def test_who_was_told_to_wait_is_not_counted_again_before() -> None:
+    now = [100.0]
+    refused = Refused(lambda: now[0])
+    refused.keep("user 1", 20)
+
+    with pytest.raises(RateLimited) as at_once:
+        refused.check("user 1")
+    refused.check("user 2")
+    now[0] = 120.0
+    refused.check("user 1")
+
+    assert at_once.value.wait_s == 20

@@ -292,3 +292,13 @@ def test_a_service_key_that_is_refused_is_the_operators_to_mend(
 
     with pytest.raises(SettingsError, match="SUPABASE_SERVICE_ROLE_KEY"):
         database.owner_rule("photos")
+
+
+def test_the_operators_key_stands_beside_itself(server: Server, database: SearchDatabase) -> None:
+    """A key of the newer kind is no token: as a bearer it passes only so."""
+    server.answer = _SHOWN
+
+    database.image(7, caller_token="service")
+
+    sent = server.requests[-1].headers
+    assert (sent["apikey"], sent["authorization"]) == ("service", "Bearer service")

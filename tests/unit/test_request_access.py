@@ -7,6 +7,7 @@ import pytest
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 
 from functions.search_images.access import admission_of, caller_of
+from shared.admitting import Refused
 from shared.callers import Caller, Callers
 from shared.database import Database
 from shared.errors import AccessDenied
@@ -65,7 +66,7 @@ def _event(source_ip: str = "203.0.113.7", **headers: str) -> APIGatewayProxyEve
 def _counted(event: APIGatewayProxyEventV2, caller: Caller | None = None, **settings: str) -> tuple[str, int]:
     counter = Counter()
     caller = caller or Caller("anon", None)
-    admission_of(event, caller, _settings(**settings), _adapters(counter), 1e9).wait()
+    admission_of(event, caller, _settings(**settings), _adapters(counter), 1e9, Refused()).wait()
     [counted] = counter.counted
     return counted
 
@@ -118,7 +119,7 @@ def test_the_operator_is_not_counted() -> None:
     counter = Counter()
     operator = Caller("key", None, is_operator=True)
 
-    admission_of(_event(), operator, _settings(), _adapters(counter), 1e9).wait()
+    admission_of(_event(), operator, _settings(), _adapters(counter), 1e9, Refused()).wait()
 
     assert counter.counted == []
 

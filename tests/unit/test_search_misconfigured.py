@@ -22,7 +22,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("unset")
 def test_a_wrong_setting_is_a_problem_that_names_it_in_the_log_alone(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     event = event_of(httpx.Request("GET", "https://api.example/search", params={"q": "a cat"}))
 
@@ -32,4 +32,4 @@ def test_a_wrong_setting_is_a_problem_that_names_it_in_the_log_alone(
     assert (reply["statusCode"], problem["type"]) == (500, "urn:pixseek:problem:misconfigured")
     assert problem["request_id"] == event["requestContext"]["requestId"]
     assert "SUPABASE" not in reply["body"]
-    assert "SUPABASE_URL" in capsys.readouterr().out
+    assert "SUPABASE_URL" in str(vars(caplog.records[-1]))
