@@ -91,4 +91,5 @@ def rounded(vector: Vector) -> list[float]:
     """As vectors are sent: one that is remembered must be the one that was searched with, or the next page of
     that search would be one of another.
     """
-    return [round(number, _DECIMALS) for number in vector]
+    # Without -0.0, which `jsonb` does not keep: the same vector has to be the same on every way.
+    return [round(number, _DECIMALS) + 0.0 for number in vector]

@@ -302,3 +302,23 @@ def test_the_operators_key_stands_beside_itself(server: Server, database: Search
 
     sent = server.requests[-1].headers
     assert (sent["apikey"], sent["authorization"]) == ("service", "Bearer service")
+
+
+def test_a_vector_is_sent_the_same_to_be_searched_and_to_be_remembered(
+    server: Server, database: SearchDatabase
+) -> None:
+    """A cursor tells it by its bits, and JSON in the database has no negative zero."""
+    server.answer = _FOUND
+    vector = [0.1234567891, -0.0000001]
+
+    database.nearest(Query([Part(vector=vector)], 3), model="m", caller_token="t")
+    searched = server.arguments()["query"][0]["embedding"]
+    database.remember("dog", vector, model="m")
+    remembered = next(
+        sent["query_embedding"]
+        for sent in map(json.loads, (request.content for request in server.requests))
+        if "query_embedding" in sent
+    )
+
+    assert [str(number) for number in searched] == ["0.123457", "0.0"]
+    assert str(searched) == str(remembered)
