@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help chaos demo serve test check test-all eval bench-search bench-search-http bench-embed bench-ingest format clean
+.PHONY: help chaos demo serve test check test-all eval bench-search bench-search-http bench-embed bench-ingest bench-reembed format clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -48,6 +48,9 @@ bench-embed: $(READY) build/peers/torch/.ready ## CLIP here beside torch, and th
 
 bench-ingest: $(READY) ## upload to searchable beside the guide's way, memory, decoding, into build/bench/ingest.json
 	@.venv/bin/python -m benchmarks.ingest
+
+bench-reembed: $(READY) ## another model while searches go on, and audits, into build/bench/reembed.json; smaller by IMAGES, AUDIT_KEYS, RECALL_ROWS
+	@.venv/bin/python -m benchmarks.reembed
 
 EVENTS ?= 2000
 

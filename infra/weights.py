@@ -14,9 +14,10 @@ class WeightsError(Exception):
 
 
 def is_complete(manifest: Manifest, folder: Path) -> bool:
-    """Whether all files are there in full length; their hash was checked when they came."""
-    files = manifest.source.files if manifest.source else ()
-    return all(_has_size(folder / file.name, file) for file in files)
+    """Whether all files are there, in full length if that is known; their hash was checked as they came."""
+    if manifest.source is None:
+        return all((folder / name).is_file() for name in manifest.file_names())
+    return all(_has_size(folder / file.name, file) for file in manifest.source.files)
 
 
 def pull(manifest: Manifest, folder: Path) -> None:
@@ -25,8 +26,10 @@ def pull(manifest: Manifest, folder: Path) -> None:
     Raises `WeightsError`.
     """
     if manifest.source is None:
+        hosted = "Roboflow runs it (EMBEDDER=roboflow); to run it here, " if manifest.roboflow_version else ""
         raise WeightsError(
-            f"nothing is known of where {manifest.id} can be fetched: its manifest has no source"
+            f"nothing is known of where {manifest.id} can be fetched: its manifest has no source. "
+            f"{hosted}bring {', '.join(sorted(manifest.file_names()))} into {folder}."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,8 @@ PixseekError
 │   ├── AccessDenied    nobody knows who calls
 │   ├── Forbidden       the caller is known and may not do this
 │   ├── UnknownImage    there is none, or none that the caller may see
-│   └── NotIndexed      the picture cannot be searched with yet
+│   ├── NotIndexed      the picture cannot be searched with yet
+│   └── NotNow          something else has to come first
 ├── RateLimited         the caller asks too often
 ├── ObjectGone          the object is no longer in its bucket
 ├── SettingsError       the deployment is wrong; an operator must act
@@ -51,6 +52,10 @@ class UnknownImage(InputError):
 
 class NotIndexed(InputError):
     """The picture is on record, and has no vector yet."""
+
+
+class NotNow(InputError):
+    """What stands does not allow it: something else has to come first."""
 
 
 class RateLimited(PixseekError):

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from shared.errors import InputError, OverBudget, PixseekError, SettingsError, Unavailable
 from shared.looking import Look, printable
-from shared.models import ImageRecord, ObjectRef, Recorded, Result, Standing, Vector
+from shared.models import EmbeddingModel, ImageRecord, ObjectRef, Recorded, Result, Standing, Vector
 from shared.ports import Embedder, ImageIndex, ObjectStore
 
 PREVIEW_TYPE: Final = "image/webp"
@@ -46,21 +46,43 @@ def finish(
     meanwhile = [_threads().submit(_write_preview, work, store) for work in works]
     meanwhile.append(_threads().submit(_delete_old_previews, works, store))
     try:
-        _embed(ours, embedder, deadline)
+        embed(ours, embedder, deadline)
     finally:
         wait(meanwhile)
     for written in meanwhile:
         written.result()
-    model = embedder.model.name
+    keep(works, index=index, model=embedder.model.name, deadline=deadline)
+
+
+def embed(works: Sequence[Work], embedder: Embedder, deadline: float) -> None:
+    """Give works that are ours their vectors, or the errors that they have met."""
+    views = [work.look.view for work in works if work.look.view is not None]
+    if views:
+        for work, vector in zip(works, embedder.embed_views(views, deadline=deadline), strict=True):
+            work.vector = _checked(vector, embedder.model)
+
+
+def _checked(vector: Vector | PixseekError, model: EmbeddingModel) -> Vector | PixseekError:
+    if isinstance(vector, PixseekError) or len(vector) == model.dimensions:
+        return vector
+    return SettingsError(
+        f"the embedder answers vectors of {len(vector)} numbers, and {model.name} has {model.dimensions}: "
+        "another model answers there"
+    )
+
+
+def keep(works: Sequence[Work], *, index: ImageIndex, model: str, deadline: float) -> None:
+    """Store what works have, leave to others what could not be begun, and say of each where it stands."""
+    ours = [work for work in works if work.is_ours]
     unbegun = [work for work in ours if isinstance(work.vector, OverBudget | SettingsError)]
     for work, released in answers(unbegun, lambda some: _release(some, index, model)):
         work.error = released if isinstance(released, PixseekError) else work.error
     results = [(work, result) for work in works if (result := _result(work)) is not None]
 
-    def keep(some: Sequence[tuple[Work, Result]]) -> list[Standing]:
+    def store(some: Sequence[tuple[Work, Result]]) -> list[Standing]:
         return index.store([result for _, result in some], model=model, deadline=deadline)
 
-    for (work, _), standing in answers(results, keep):
+    for (work, _), standing in answers(results, store):
         if isinstance(standing, PixseekError):
             work.error = standing
         elif work.is_ours:
@@ -121,13 +143,6 @@ def _delete_old_previews(works: Sequence[Work], store: ObjectStore) -> None:
     )
     for work in concerned:
         work.preview_error = work.preview_error or error
-
-
-def _embed(ours: Sequence[Work], embedder: Embedder, deadline: float) -> None:
-    views = [work.look.view for work in ours if work.look.view is not None]
-    if views:
-        for work, vector in zip(ours, embedder.embed_views(views, deadline=deadline), strict=True):
-            work.vector = vector
 
 
 def _release(works: Sequence[Work], index: ImageIndex, model: str) -> list[None]:

@@ -140,6 +140,21 @@ class Embedder(TextEmbedder, Protocol):
         self.embed_texts(["a picture"], deadline=deadline)
 
 
+class Embedders(Protocol):
+    """The embedders of a deployment, by their models. Every method raises `SettingsError` for a model that
+    none is configured for.
+    """
+
+    def active(self, *, deadline: float, afresh: bool = False) -> Embedder:
+        """That of the model which searches use, as it was known a moment ago, or is `afresh`.
+
+        Raises `Unavailable` when the database does not tell.
+        """
+
+    def named(self, model: str) -> Embedder:
+        """That of a model."""
+
+
 class ImageIndex(Protocol):
     """The record of all pictures. Every write may come twice, late or out of order.
 
@@ -201,8 +216,8 @@ class ImageSearch(Protocol):
     def image_named(self, ref: ObjectRef, *, caller_token: str, deadline: float = math.inf) -> ImageState:
         """The same by its name in its bucket. Raises `UnknownImage`."""
 
-    def model_state(self, model: str, *, deadline: float = math.inf) -> str:
-        """Where a model stands: building, active or retired. Raises `SettingsError` for an unknown one."""
+    def cursor_model(self, cursor: str, *, deadline: float = math.inf) -> str:
+        """The model of the search that a cursor goes on with. Raises `InputError` for what is no cursor."""
 
 
 class QueryMemory(Protocol):
@@ -213,6 +228,9 @@ class QueryMemory(Protocol):
 
     def count_spared(self) -> None:
         """Count a call that was spared."""
+
+    def count_asked(self, texts: Sequence[str]) -> None:
+        """Count what was asked: a model that comes later learns first what is asked most."""
 
 
 class RequestCounter(Protocol):

@@ -13,12 +13,12 @@ from typing import Final, cast
 
 from shared import images
 from shared.beside import start
-from shared.errors import InputError, PixseekError, Unavailable
+from shared.errors import InputError, PixseekError, SettingsError, Unavailable
 from shared.hits import Links, Page, Part, Query
 from shared.languages import foreign_script
 from shared.linking import link
 from shared.models import EmbeddingModel, Vector
-from shared.ports import Admission, Embedder, ImageSearch, ObjectLinks, QueryMemory
+from shared.ports import Admission, Embedder, Embedders, ImageSearch, ObjectLinks, QueryMemory
 
 MAX_QUERY_PIXELS: Final = 12_000_000
 _NOTING_S: Final = 1.0
@@ -45,22 +45,24 @@ def search(
     query: Query,
     *,
     caller_token: str,
-    embedder: Embedder,
+    embedders: Embedders,
     index: ImageSearch,
     memory: QueryMemory,
     store: ObjectLinks,
     admission: Admission,
     deadline: float = math.inf,
 ) -> Found:
-    """The pictures nearest to a query, with the caller's rights.
+    """The pictures nearest to a query, with the caller's rights, in the active model; the pages of a search
+    stay in the model that it began with.
 
     A text whose vector is remembered costs no call to the model, and none is made before the request is
     admitted. Raises `AccessDenied`, `InputError`, `RateLimited`, `SettingsError`, or `Unavailable`, also when
     the deadline (`time.monotonic`) comes first.
     """
+    started = perf_counter()
+    embedder = _embedder_for(query, embedders, index, admission, deadline)
     embedding = _Embedding(embedder, admission, deadline)
     model = embedder.model
-    started = perf_counter()
     query = replace(query, parts=embedding.of_pictures([_normal(part) for part in query.parts]))
     foreign = {place for place, part in enumerate(query.parts) if _script(part, model)}
     ask = partial(index.nearest, model=model.name, caller_token=caller_token, deadline=deadline)
@@ -75,7 +77,10 @@ def search(
     # A vector that says nothing of its text is not kept: a tower that reads it may come.
     fresh = [query.parts[place] for place in unread - foreign]
     # Beside the search: what was paid for is kept also if that fails.
-    noting = start(partial(_note, memory, fresh, model.name, _are_spared(query.parts, unread)))
+    texts = [part.text for part in query.parts if part.text is not None]
+    # Another page is no other question.
+    asked = texts if query.cursor is None else []
+    noting = start(partial(_note, memory, fresh, asked, model.name, is_spared=bool(texts) and not unread))
     if unread:
         page = ask(query)
     searched = perf_counter()
@@ -92,6 +97,28 @@ def search(
         links_ms=1000 * (perf_counter() - searched),
         memory_error=_error_of(noting, deadline),
     )
+
+
+def _embedder_for(
+    query: Query, embedders: Embedders, index: ImageSearch, admission: Admission, deadline: float
+) -> Embedder:
+    if query.cursor is None:
+        return embedders.active(deadline=deadline)
+    try:
+        model = index.cursor_model(query.cursor, deadline=deadline)
+        return _of_cursor(model, embedders)
+    except InputError:  # to be told what is wrong counts, too
+        admission.wait()
+        raise
+
+
+def _of_cursor(model: str, embedders: Embedders) -> Embedder:
+    try:
+        return embedders.named(model)
+    except SettingsError as exc:
+        raise InputError(
+            f"the model of this search, {model}, is not served here any more: start again without a cursor"
+        ) from exc
 
 
 class _Embedding:
@@ -194,18 +221,16 @@ def _error_of(noting: Future[PixseekError | None], deadline: float) -> PixseekEr
         return Unavailable(f"the database did not note the query within {_NOTING_S} s")
 
 
-def _are_spared(parts: Sequence[Part], unread: Collection[int]) -> bool:
-    """All texts were remembered."""
-    return not unread and any(part.text is not None for part in parts)
-
-
-def _note(memory: QueryMemory, fresh: Sequence[Part], model: str, is_spared: bool) -> PixseekError | None:
+def _note(
+    memory: QueryMemory, fresh: Sequence[Part], asked: Sequence[str], model: str, *, is_spared: bool
+) -> PixseekError | None:
     try:
         for part in fresh:
             if part.text is not None and part.vector is not None:
                 memory.remember(part.text, part.vector, model=model)
         if is_spared:
             memory.count_spared()
+        memory.count_asked(asked)
     except PixseekError as exc:
         return exc
     return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -41,6 +41,8 @@ def _names(value: object) -> object:
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s*]+)$")]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 
+EmbedderName: TypeAlias = Literal["offline", "clip", "roboflow"]
+
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
 
@@ -49,7 +51,7 @@ class EmbeddingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    embedder: Literal["offline", "clip", "roboflow"] = "offline"
+    embedder: EmbedderName = "offline"
     clip_model: str = "openai/clip-vit-base-patch16"
     clip_model_dir: Folder | None = None
     clip_text_model: str | None = None
@@ -79,6 +81,15 @@ class Settings(EmbeddingSettings):
     supabase_anon_key: SecretStr
     supabase_service_role_key: SecretStr
     supabase_jwt_secret: SecretStr | None = None
+    next_embedder: EmbedderName | None = None
+    next_clip_model: str | None = None
+    next_clip_model_dir: Folder | None = None
+    next_clip_text_model: str | None = None
+    next_clip_text_model_dir: Folder | None = None
+    activate: Literal["auto", "manual"] = "auto"
+    keep_retired_days: Annotated[float, Field(ge=0, le=3650)] = 7.0
+    reembed_workers: Annotated[int, Field(ge=1, le=1000)] = 4
+    keep_asked_texts: bool = True
     auth: Literal["user", "public"] = "user"
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 120
     trusted_hops: Annotated[int, Field(ge=0, le=10)] = 0
@@ -99,6 +110,38 @@ class Settings(EmbeddingSettings):
         if self.storage == "local" and self.storage_dir is None:
             raise ValueError("STORAGE_DIR is missing: STORAGE=local keeps each bucket in a folder there")
         return self
+
+    @model_validator(mode="after")
+    def _check_next(self) -> "Settings":
+        """What is given and does nothing would only be missed when nothing happens."""
+        try:
+            coming = self.next_embedding()
+        except ValidationError as exc:
+            raise ValueError(exc.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        given = [name.upper() for name in self._own_of_next() if name != "embedder"]
+        if given and coming is None:
+            raise ValueError(f"NEXT_{given[0]} does nothing without NEXT_EMBEDDER or NEXT_CLIP_MODEL")
+        if given and coming and coming.embedder == "offline":
+            raise ValueError(f"NEXT_{given[0]} does nothing: the embedder of the model to come is offline")
+        return self
+
+    def _own_of_next(self) -> dict[str, object]:
+        return {
+            name.removeprefix("next_"): value
+            for name, value in self
+            if name.startswith("next_") and value is not None
+        }
+
+    def next_embedding(self) -> EmbeddingSettings | None:
+        """What embeds with the model that comes after this one, if one is named.
+
+        Who runs it is the same unless NEXT_EMBEDDER says otherwise; weights are never shared.
+        """
+        own = self._own_of_next()
+        if not own.keys() & {"embedder", "clip_model"}:
+            return None
+        shared = {name: value for name, value in self if name == "embedder" or name.startswith("roboflow_")}
+        return EmbeddingSettings.model_validate(shared | own)
 
     def webhook_secrets(self) -> list[str]:
         """Those that are accepted, during a rotation also the one of before. Raises `SettingsError`."""

@@ -2,27 +2,38 @@
 a server forks its workers."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.callers import Callers
 from shared.database import Database
+from shared.embedders import ConfiguredEmbedders
 from shared.embedding.joining import JoiningEmbedder
 from shared.models import Lane
 from shared.permits import Permits
 from shared.ports import Embedder, ObjectStore, SpendGuard
 from shared.settings import EmbeddingSettings, Settings, load_settings
 
+if TYPE_CHECKING:
+    from shared.database.audits import Audits
+    from shared.database.forgetting import Forgetting
+    from shared.database.recalls import Recalls
+    from shared.database.registry import Registry
+
 # Whoever signs in waits for it.
 _KEYS_TIMEOUT_S = 3.0
+# As much as the database gives them, and the way.
+_LONG_CALL_S = 65.0
 
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
     """What the use-cases work with."""
 
-    embedder: Embedder
+    embedders: ConfiguredEmbedders
     store: ObjectStore
     database: Database
     """The index, the search and the memory of queries."""
@@ -49,6 +60,8 @@ def build_adapters(settings: Settings, lane: Lane) -> Adapters:
     anon_key = settings.supabase_anon_key.get_secret_value()
 
     permits = Permits(lambda *wanted: database.take_permits(*wanted))
+    configured = [settings, *filter(None, [settings.next_embedding()])]
+    builders = [partial(_joining, embedding, permits) for embedding in configured]
     database = Database(
         settings.supabase_url,
         service_key=service_key,
@@ -56,8 +69,11 @@ def build_adapters(settings: Settings, lane: Lane) -> Adapters:
         timeout_s=settings.supabase_timeout_s,
         lane=lane,
         provider=settings.storage,
-        keep_permits=permits.add if settings.embedder == "roboflow" else None,
+        costs=partial(_costs, configured),
+        keep_permits=permits.add,
+        keeps_asked_texts=settings.keep_asked_texts,
     )
+    embedders = ConfiguredEmbedders(builders, database.active_model)
     jwt_secret = settings.supabase_jwt_secret
     callers = Callers(
         settings.supabase_url,
@@ -65,8 +81,53 @@ def build_adapters(settings: Settings, lane: Lane) -> Adapters:
         service_key=service_key,
         timeout_s=min(_KEYS_TIMEOUT_S, settings.supabase_timeout_s),
     )
-    embedder = JoiningEmbedder(build_embedder(settings, permits))
-    return Adapters(embedder, _store(settings, database), database, callers)
+    return Adapters(embedders, _store(settings, database), database, callers)
+
+
+def build_registry(settings: Settings, lane: Lane) -> "Registry":
+    """The models of the index, and the work on them. Its calls may take long: they read the whole index."""
+    from shared.database.registry import Registry
+
+    return Registry(_patient_database(settings, lane), provider=settings.storage)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAdapters:
+    """What audits, recall checks and forgetting work with, beside the store."""
+
+    index: "Audits"
+    recalls: "Recalls"
+    forgetting: "Forgetting"
+
+
+def build_audits(settings: Settings, lane: Lane) -> AuditAdapters:
+    """Adapters whose calls may take long: they read much."""
+    from shared.database.audits import Audits
+    from shared.database.forgetting import Forgetting
+    from shared.database.recalls import Recalls
+
+    database = _patient_database(settings, lane)
+    return AuditAdapters(Audits(database, provider=settings.storage), Recalls(database), Forgetting(database))
+
+
+def _patient_database(settings: Settings, lane: Lane) -> Database:
+    return Database(
+        settings.supabase_url,
+        service_key=settings.supabase_service_role_key.get_secret_value(),
+        anon_key=settings.supabase_anon_key.get_secret_value(),
+        timeout_s=max(_LONG_CALL_S, settings.supabase_timeout_s),
+        lane=lane,
+        provider=settings.storage,
+    )
+
+
+def _joining(settings: EmbeddingSettings, permits: Permits) -> Embedder:
+    return JoiningEmbedder(build_embedder(settings, permits))
+
+
+def _costs(configured: Sequence[EmbeddingSettings], model: str) -> bool:
+    """A hosted model is named by its weights."""
+    return any(one.embedder == "roboflow" and one.clip_model == model for one in configured)
 
 
 def _store(settings: Settings, database: Database) -> ObjectStore:

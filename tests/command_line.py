@@ -18,7 +18,7 @@ _NOT_OURS = {
     "SUPABASE_SERVICE_ROLE_KEY",
     "SUPABASE_URL",
 }
-_NOT_OURS_EITHER = ("CLIP_", "EMBEDDER", "HF_", "ROBOFLOW_")
+_NOT_OURS_EITHER = ("CLIP_", "EMBEDDER", "HF_", "NEXT_", "ROBOFLOW_")
 """How the names of more of them begin."""
 
 

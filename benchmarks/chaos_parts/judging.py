@@ -1,5 +1,6 @@
 """What is wrong after a run: the sweep, then the index against the bucket and the answers of the model."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -29,9 +30,10 @@ class Judgement:
 def judge(running: Running, run: Run) -> Judgement:
     """After both runs: nobody holds a lease any more."""
     adapters = running.adapters(run.flavour.storage)
+    embedder = adapters.embedders.active(deadline=math.inf)
     swept = sweep(run.bucket.name, adapters)
     contents = {content.hash: content for content in run.plan.contents}
-    seen = see(contents, adapters.embedder)
+    seen = see(contents, embedder)
     end = look(run, contents, seen, running.stack.dsn("supabase_admin"))
     wrong = compare(end)
     wrong += [("lost", f"{names}: its delivery was given up") for names in run.given_up]

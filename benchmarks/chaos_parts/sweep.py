@@ -1,5 +1,6 @@
 """The sweep that follows: what no event has told, or told wrongly."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,13 +48,14 @@ def sweep(bucket: str, adapters: Adapters) -> Swept:
 def _apply(events: Sequence[ObjectEvent], adapters: Adapters) -> list[ObjectEvent]:
     """Those that are worth a retry. A batch that raises is one: then the check tells what it has cost."""
     again: list[ObjectEvent] = []
+    embedder = adapters.embedders.active(deadline=math.inf)
     for start in range(0, len(events), indexing.BATCH):
         batch = events[start : start + indexing.BATCH]
         try:
             outcomes = indexing.apply(
                 batch,
                 store=adapters.store,
-                embedder=adapters.embedder,
+                embedder=embedder,
                 index=adapters.database,
                 deadline=time.monotonic() + FUNCTION_TIMEOUT_S,
             )

@@ -28,6 +28,7 @@ def main(url: str) -> None:
         anon_key=request["service_key"],
         timeout_s=10,
         lane=Lane.INDEXING,
+        costs=lambda _: True,
         keep_permits=permits.add,
     )
     embedder = RoboflowEmbedder(

@@ -1,5 +1,6 @@
 """Where the time of a batch goes, and how many calls to the database it takes; in this process."""
 
+import math
 import threading
 import time
 from collections import Counter, defaultdict
@@ -15,7 +16,7 @@ from benchmarks.ingest_parts.running import Running
 from shared import images, indexing
 from shared.indexing import Outcome
 from shared.models import Change, Lane, ObjectEvent, ObjectRef, StoredObject
-from shared.ports import ObjectStore, OpenObject
+from shared.ports import Embedder, ObjectStore, OpenObject
 from shared.settings import parse_settings
 from shared.wiring import Adapters, build_adapters
 
@@ -62,12 +63,10 @@ def batches(running: Running, bucket: str, files: Sequence[bytes]) -> tuple[dict
     events = [
         ObjectEvent(ObjectRef(bucket, f"{number}.jpg"), Change.WRITTEN, "") for number in range(len(files))
     ]
-    clock = _Clock()
-    with _timing(clock, adapters), _counting_calls() as calls:
+    clock, embedder = _Clock(), adapters.embedders.active(deadline=math.inf)
+    with _timing(clock, adapters, embedder), _counting_calls() as calls:
         started = time.perf_counter()
-        outcomes = indexing.apply(
-            events, store=adapters.store, embedder=adapters.embedder, index=adapters.database
-        )
+        outcomes = indexing.apply(events, store=adapters.store, embedder=embedder, index=adapters.database)
         whole_s = time.perf_counter() - started
     _check(outcomes)
     by_stage = {stage: 1000 * clock.seconds[stage] / len(files) for stage in _STAGES}
@@ -81,8 +80,8 @@ def _check(outcomes: Sequence[Outcome]) -> None:
 
 
 @contextmanager
-def _timing(clock: _Clock, adapters: Adapters) -> Iterator[None]:
-    store, embedder, database = adapters.store, adapters.embedder, adapters.database
+def _timing(clock: _Clock, adapters: Adapters, embedder: Embedder) -> Iterator[None]:
+    store, database = adapters.store, adapters.database
     open_object = type(store).open
 
     @contextmanager

@@ -28,16 +28,16 @@ class DataSet:
     vectors: Floats
     """(rows, 512)"""
     queries: Floats
-    """(200, 512)"""
+    """(queries, 512)"""
 
 
-def make(name: Name, rows: int) -> DataSet:
-    """The same vectors at every call with the same rows."""
-    recipe: Callable[[int], DataSet] = {"clustered": _clustered, "hard": _hard}[name]
-    return recipe(rows)
+def make(name: Name, rows: int, queries: int = QUERIES) -> DataSet:
+    """The same vectors at every call with the same rows; as many queries as asked for."""
+    recipe: Callable[[int, int], DataSet] = {"clustered": _clustered, "hard": _hard}[name]
+    return recipe(rows, queries)
 
 
-def _clustered(rows: int) -> DataSet:
+def _clustered(rows: int, queries: int) -> DataSet:
     """1,000 centres in 64 dimensions, seen from 512; queries come from the same clusters."""
     rng = np.random.default_rng(_SEED)
     centres = rng.standard_normal((1000, 64))
@@ -47,10 +47,10 @@ def _clustered(rows: int) -> DataSet:
         for topics in _chunks(rng.integers(len(centres), size=count)):
             yield (centres[topics] + 0.3 * rng.standard_normal((len(topics), 64))) @ mapping
 
-    return DataSet("clustered", _collect(rows, points(rows)), _collect(QUERIES, points(QUERIES)))
+    return DataSet("clustered", _collect(rows, points(rows)), _collect(queries, points(queries)))
 
 
-def _hard(rows: int) -> DataSet:
+def _hard(rows: int, queries: int) -> DataSet:
     """Pictures in a cone around `mu`, sentences outside of it, full-rank noise about 2,000 topics."""
     rng = np.random.default_rng(_SEED)
     mu, text = np.linalg.qr(rng.standard_normal((DIMENSIONS, 2)))[0].T
@@ -65,8 +65,8 @@ def _hard(rows: int) -> DataSet:
             yield _unit(rotated - np.outer(rotated @ mu, mu))
 
     pictures = _collect(rows, (0.7 * mu + np.sqrt(0.51) * part for part in noise(rows, 0.7)))
-    spread = rng.uniform(0.3, 1.1, (QUERIES, 1))
-    sentences = 0.229 * mu + 0.75 * text + 0.6 * spread * np.concatenate([*noise(QUERIES, 1.2)])
+    spread = rng.uniform(0.3, 1.1, (queries, 1))
+    sentences = 0.229 * mu + 0.75 * text + 0.6 * spread * np.concatenate([*noise(queries, 1.2)])
     return DataSet("hard", pictures, _unit(sentences).astype(np.float32))
 
 

@@ -1,18 +1,19 @@
 """What all entries of this function share: events in, the index follows, each outcome in the log."""
 
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Final
 
 from shared import indexing
-from shared.errors import PixseekError
+from shared.errors import PixseekError, SettingsError, Unavailable
 from shared.events import is_followed
 from shared.gathering import Gathered
 from shared.indexing import Outcome
 from shared.models import Lane, ObjectEvent
 from shared.settings import Times, load_settings
 from shared.telemetry import Fact, log_failure, log_outcome
-from shared.wiring import load_adapters
+from shared.wiring import Adapters, load_adapters
 
 _BATCHES_AT_ONCE: Final = 2
 """One decodes while another waits for the model."""
@@ -29,21 +30,37 @@ def follow(events: Sequence[ObjectEvent], times: Times) -> list[Outcome]:
     if not ours:
         return [_NOT_OURS for _ in events]
     started = perf_counter()
-    adapters = load_adapters(Lane.INDEXING)
-    outcomes = indexing.apply(
-        ours,
-        store=adapters.store,
-        embedder=adapters.embedder,
-        index=adapters.database,
-        with_previews=settings.previews,
-        begin_by=times.begin_by,
-        deadline=times.deadline,
-    )
+    outcomes = _applied(ours, load_adapters(Lane.INDEXING), times)
     took_ms = round(1000 * (perf_counter() - started), 1)
     for event, outcome in zip(ours, outcomes, strict=True):
         _log(event, outcome, batch=len(ours), took_ms=took_ms)
     known = dict(zip(ours, outcomes, strict=True))
     return [known.get(event, _NOT_OURS) for event in events]
+
+
+def _applied(events: Sequence[ObjectEvent], adapters: Adapters, times: Times) -> list[Outcome]:
+    """Under the active model; and under the next, if that became active meanwhile: whoever brought the
+    pictures to it may have ended before these came.
+    """
+    apply = partial(
+        indexing.apply,
+        events,
+        store=adapters.store,
+        index=adapters.database,
+        with_previews=load_settings().previews,
+        begin_by=times.begin_by,
+        deadline=times.deadline,
+    )
+    try:
+        embedder = adapters.embedders.active(deadline=times.deadline)
+        outcomes = apply(embedder=embedder)
+        # The one that was taken for active may even be dropped.
+        if any(outcome.embedded or isinstance(outcome.error, SettingsError) for outcome in outcomes):
+            now = adapters.embedders.active(deadline=times.deadline, afresh=True)
+            outcomes = outcomes if now.model.name == embedder.model.name else apply(embedder=now)
+    except Unavailable as exc:
+        return [Outcome(error=exc) for _ in events]
+    return outcomes
 
 
 def _follow_calls(calls: Sequence[tuple[Sequence[ObjectEvent], Times]]) -> list[list[Outcome]]:

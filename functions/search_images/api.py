@@ -140,7 +140,7 @@ class Api:
         found = searching.search(
             query,
             caller_token=asked.caller.token,
-            embedder=adapters.embedder,
+            embedders=adapters.embedders,
             index=adapters.database,
             memory=adapters.database,
             store=adapters.store,

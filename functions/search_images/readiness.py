@@ -24,7 +24,7 @@ class Readiness:
         """The parts that are not at work, by their names."""
         with self._lock:
             if time.monotonic() >= self._until:
-                probed = probe(embedder=adapters.embedder, index=adapters.database, deadline=deadline)
+                probed = probe(embedders=adapters.embedders, deadline=deadline)
                 for part, error in probed.items():
                     if error is not None:
                         log_failure("not_ready", error, part=part)

@@ -6,7 +6,22 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from infra.cli import demo, failures, index, search, serve, spending, status, users, weights
+from infra.cli import (
+    audit,
+    backfill,
+    demo,
+    failures,
+    forget,
+    index,
+    models,
+    reembed,
+    search,
+    serve,
+    spending,
+    status,
+    users,
+    weights,
+)
 from infra.cli.connection import NotRunningError, RefusedError
 from infra.cli.pictures import StalledError
 from infra.local.processes import StackError
@@ -29,6 +44,11 @@ app.command()(search.search)
 app.command()(status.status)
 app.command()(failures.failures)
 app.command()(spending.spending)
+app.command()(audit.audit)
+app.command()(backfill.backfill)
+app.command()(forget.forget)
+app.command()(reembed.reembed)
+app.add_typer(models.app)
 app.add_typer(users.app)
 app.add_typer(weights.app)
 

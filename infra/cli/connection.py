@@ -68,9 +68,14 @@ class Project:
         """
         from shared.settings import parse_settings
 
+        stack = self.connection.function_settings
+        # A stack that does not know the model to come could not search with it.
+        environment = {
+            name: value for name, value in os.environ.items() if not (stack and name.startswith("NEXT_"))
+        }
         return parse_settings(
             {
-                **os.environ,
+                **environment,
                 **self.connection.function_settings,
                 "SUPABASE_URL": self.connection.supabase_url,
                 "SUPABASE_ANON_KEY": self.connection.anon_key,

@@ -1,6 +1,7 @@
 """`pixseek failures`: what cannot be searched and why, and another try for it."""
 
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -112,16 +113,17 @@ def _tried(
     from shared import indexing
     from shared.models import Change, ObjectEvent
 
+    embedder = adapters.embedders.active(deadline=math.inf)
     for start in range(0, len(found), indexing.BATCH):
         part = found[start : start + indexing.BATCH]
-        adapters.database.requeue(part, model=adapters.embedder.model.name)
+        adapters.database.requeue(part, model=embedder.model.name)
         outcomes = indexing.apply(
             [
                 ObjectEvent(failure.ref, Change.WRITTEN, failure.ordering_key, is_of_sweep=True)
                 for failure in part
             ],
             store=adapters.store,
-            embedder=adapters.embedder,
+            embedder=embedder,
             index=adapters.database,
             with_previews=with_previews,
         )

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from infra.weights import is_complete
 from infra.weights import pull as pull_weights
-from shared.embedding.manifest import built_in, default_folder, manifest_named
+from shared.embedding.manifest import Manifest, built_in, default_folder, manifest_named
 from shared.permits import Unlimited
 from shared.ports import Embedder
 from shared.settings import parse_embedding_settings
@@ -29,15 +29,25 @@ def list_weights() -> None:
     table = Table("weights", "vectors", "languages", "MB", "here")
     table.columns[0].overflow = "fold"
     for manifest in built_in().values():
-        size_mb = sum(file.size_bytes for file in manifest.source.files) / 1e6 if manifest.source else 0
         languages = manifest.text.languages if manifest.text else ()
         named = ", ".join(languages[:3]) + (f" and {len(languages) - 3} more" if len(languages) > 3 else "")
         space = f"{manifest.space.dimensions}, {manifest.precision}"
         if manifest.vision is None:
             space += f", text only, for {manifest.space.name}"
-        is_here = is_complete(manifest, default_folder(manifest.id))
-        table.add_row(manifest.id, space, named, f"{size_mb:.0f}", "yes" if is_here else "")
+        table.add_row(manifest.id, space, named, _size_of(manifest), _where_is(manifest))
     Console().print(table)
+
+
+def _size_of(manifest: Manifest) -> str:
+    """In megabytes, if they can be fetched."""
+    source = manifest.source
+    return f"{sum(file.size_bytes for file in source.files) / 1e6:.0f}" if source else ""
+
+
+def _where_is(manifest: Manifest) -> str:
+    if is_complete(manifest, default_folder(manifest.id)):
+        return "yes"
+    return "hosted" if manifest.source is None and manifest.roboflow_version else ""
 
 
 @app.command()

@@ -111,8 +111,12 @@ class Stack:
         self._start_functions(keys, environment)
 
     def _use_model(self, settings: Settings) -> None:
-        """Refused when the stack's pictures are indexed with another: every search would find nothing."""
+        """Refused when the stack's pictures are indexed with another than the functions have an embedder for:
+        every search would find nothing.
+        """
         model = build_embedder(settings, Unlimited()).model
+        coming = settings.next_embedding()
+        served = {model.name} | ({build_embedder(coming, Unlimited()).model.name} if coming else set())
         arguments = {
             "model_name": model.name,
             "model_dimensions": model.dimensions,
@@ -122,14 +126,15 @@ class Stack:
         client = create_client(self.connection.supabase_url, self.connection.service_role_key)
         try:
             client.rpc("create_model_v1", arguments).execute()
-            client.rpc("activate_model_v1", {"model_name": model.name}).execute()
+            if client.rpc("active_model_v1", {}).execute().data not in served:
+                client.rpc("activate_model_v1", {"model_name": model.name}).execute()
         except APIError as exc:
             if exc.code != _NOT_COVERED:
                 raise StackError(f"the model cannot be registered: {exc.message}") from exc
             raise StackError(
                 f"the pictures of this stack are indexed with another model: {exc.message}. Start it with "
-                "the EMBEDDER and CLIP_MODEL of before, or give this model a stack of its own: "
-                "PIXSEEK_HOME=<folder>."
+                "the EMBEDDER and CLIP_MODEL of before, this one as NEXT_EMBEDDER and NEXT_CLIP_MODEL, and "
+                "run `pixseek reembed`; or give this model a stack of its own: PIXSEEK_HOME=<folder>."
             ) from exc
         except httpx.HTTPError as exc:
             raise StackError(f"the model cannot be registered: {exc}") from exc
@@ -223,7 +228,7 @@ class Stack:
 
 
 def _is_of_functions(name: str) -> bool:
-    return name in _SETTINGS or name.startswith(("CLIP_", "ROBOFLOW_"))
+    return name in _SETTINGS or name.startswith(("CLIP_", "NEXT_", "ROBOFLOW_"))
 
 
 def _port_of_environment() -> int:

@@ -64,10 +64,12 @@ class Database(SearchDatabase):
         timeout_s: float,
         lane: Lane,
         provider: Provider = "supabase",
-        keep_permits: Callable[[Granted], None] | None = None,
+        costs: Callable[[str], bool] = lambda _: False,
+        keep_permits: Callable[[Granted], None] = lambda _: None,
+        keeps_asked_texts: bool = True,
     ) -> None:
-        """`provider` is where the pictures lie. `keep_permits` gets the permits that come with recorded
-        pictures; None for a model that costs nothing.
+        """`provider` is where the pictures lie. `keep_permits` gets the permits that come with pictures
+        recorded for a model that costs.
         """
         super().__init__(
             url,
@@ -75,7 +77,8 @@ class Database(SearchDatabase):
             anon_key=anon_key,
             timeout_s=timeout_s,
             lane=lane,
-            counts_calls=keep_permits is None,
+            costs=costs,
+            keeps_asked_texts=keeps_asked_texts,
         )
         self._provider = provider
         self._keep_permits = keep_permits
@@ -85,7 +88,7 @@ class Database(SearchDatabase):
         found = {
             ObjectRef(bucket, row.name): row
             for bucket, wanted in by_bucket(refs).items()
-            for row in self._write(
+            for row in self.write(
                 "stored_objects_v1", {"bucket_name": bucket, "object_names": wanted}, STORED
             )
         }
@@ -94,7 +97,7 @@ class Database(SearchDatabase):
     def list_objects(self, bucket: str, after: str, limit: int) -> list[StoredObject]:
         """A page of what Supabase Storage has in a bucket, by the bytes of the names."""
         arguments = {"bucket_name": bucket, "after": after, "page_size": limit}
-        rows = self._write("list_objects_v1", arguments, STORED)
+        rows = self.write("list_objects_v1", arguments, STORED)
         return [stored_object(ObjectRef(bucket, row.name), row) for row in rows]
 
     def take_permits(self, count: int, max_wait_s: float, unused: int) -> Granted:
@@ -107,7 +110,7 @@ class Database(SearchDatabase):
             "max_wait_s": min(max_wait_s, _LONGEST_PERMIT_WAIT_S),
             "unused_count": unused,
         }
-        return self._write("take_permits_v1", arguments, GRANTED)
+        return self.write("take_permits_v1", arguments, GRANTED)
 
     def record(
         self, images: Sequence[ImageRecord], *, model: str, deadline: float = math.inf
@@ -119,13 +122,13 @@ class Database(SearchDatabase):
             "lease_s": _LEASE_S,
             "provider": self._provider,
         }
-        if self._keep_permits:
+        if self.costs(model):
             left_s = min(max(0.0, deadline - time.monotonic()), _LONGEST_PERMIT_WAIT_S)
             # Nobody pays for a picture again while its call may still be answered, or its vector be stored.
             lease_s = max(_LEASE_S, math.ceil(left_s + _STORING_S))
             arguments |= {"permit_wait_s": left_s, "lease_s": lease_s}
-        rows = self._write("record_images_v3", arguments, RECORDED)
-        if self._keep_permits:
+        rows = self.write("record_images_v3", arguments, RECORDED)
+        if self.costs(model):
             self._keep_permits(permits_of(rows))
         return [recorded(row) for row in rows]
 
@@ -138,20 +141,20 @@ class Database(SearchDatabase):
         left_s = min(max(_LEAST_RETRY_S, deadline - time.monotonic()), _LONGEST_RETRY_S)
         for attempt in stamina.retry_context(on=Unavailable, attempts=None, timeout=left_s, wait_max=2.0):
             with attempt:
-                rows = self._write("store_vectors_v2", arguments, STANDINGS)
+                rows = self.write("store_vectors_v2", arguments, STANDINGS)
         return [row.standing for row in rows]
 
     def release(self, images: Sequence[ImageRecord], *, model: str) -> None:
         """Leave recorded pictures to whoever comes next: what hinders us is not their fault."""
         items = [{**ref_item(image.stored.ref), "content_hash": image.content_hash} for image in images]
-        self._write("release_images_v1", {"images": items, "model_name": model}, NOTHING)
+        self.write("release_images_v1", {"images": items, "model_name": model}, NOTHING)
 
     def fail_unread(self, events: Sequence[ObjectEvent], reason: str) -> None:
         """Keep objects that we may not read on record as failed; what can be searched stays so."""
         states = {
             ObjectRef(bucket, row.name): row.state
             for bucket, names in by_bucket(event.ref for event in events).items()
-            for row in self._write("image_states_v1", {"bucket_name": bucket, "object_names": names}, STATES)
+            for row in self.write("image_states_v1", {"bucket_name": bucket, "object_names": names}, STATES)
         }
         items = [
             {**event_item(event), "reason": reason, "is_of_sweep": event.is_of_sweep}
@@ -159,18 +162,18 @@ class Database(SearchDatabase):
             if states.get(event.ref) not in _KEPT
         ]
         if items:
-            self._write("record_images_v3", {"images": items, "provider": self._provider}, RECORDED)
+            self.write("record_images_v3", {"images": items, "provider": self._provider}, RECORDED)
 
     def remove(self, events: Sequence[ObjectEvent]) -> list[Recorded]:
         """Take objects out of the index; events older than their removal change nothing any more."""
         items = [event_item(event) for event in events]
-        rows = self._write("remove_images_v2", {"objects": items, "provider": self._provider}, REMOVED)
+        rows = self.write("remove_images_v2", {"objects": items, "provider": self._provider}, REMOVED)
         return [removed(row) for row in rows]
 
     def list_images(self, bucket: str, *, after: str = "", limit: int = 1000) -> list[IndexedObject]:
         """A page of what the index has of a bucket, by the bytes of the names, tombstones too."""
         arguments = {"bucket_name": bucket, "after": after, "page_size": limit}
-        rows = self._write("list_images_v1", arguments, INDEXED)
+        rows = self.write("list_images_v1", arguments, INDEXED)
         return [
             IndexedObject(
                 ObjectRef(bucket, row.name),
@@ -186,7 +189,7 @@ class Database(SearchDatabase):
     def orphan_previews(self, bucket: str, names: Sequence[str]) -> list[ObjectRef]:
         """Those of some previews of a bucket's pictures, at most 1000, that no picture needs."""
         arguments = {"bucket_name": bucket, "preview_names": list(names)}
-        found = self._write("orphan_previews_v1", arguments, NAMES)
+        found = self.write("orphan_previews_v1", arguments, NAMES)
         return [preview_ref(bucket, name) for name in found]
 
     def failures(
@@ -194,7 +197,7 @@ class Database(SearchDatabase):
     ) -> list[Failure]:
         """What failed, the latest first; of one bucket, or for a reason that holds some words."""
         arguments = {"match_count": limit, "bucket_name": bucket, "reason_part": reason_part}
-        rows = self._write("failed_images_v2", arguments, FAILED)
+        rows = self.write("failed_images_v2", arguments, FAILED)
         return [
             Failure(
                 row.image_id, ObjectRef(row.bucket, row.image), row.reason, row.ordering_key, row.updated_at
@@ -205,4 +208,4 @@ class Database(SearchDatabase):
     def requeue(self, failures: Sequence[Failure], *, model: str) -> None:
         """Give pictures that failed under a model all their tries again."""
         arguments = {"model_name": model, "image_ids": [failure.image_id for failure in failures]}
-        self._write("requeue_images_v1", arguments, NOTHING)
+        self.write("requeue_images_v1", arguments, NOTHING)

@@ -3,14 +3,15 @@
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import httpx
 from postgrest import SyncPostgrestClient
 from pydantic import TypeAdapter
 
-from shared.database.answers import BUCKETS, FOUND, NOTHING, SECONDS, SHOWN, STATE, image_state, page
+from shared.database.answers import BUCKETS, FOUND, NAME, NOTHING, SECONDS, SHOWN, image_state, page
 from shared.database.arguments import part_item, rounded
 from shared.database.calls import call, limit_time, refuse_outage
 from shared.errors import AccessDenied, PixseekError, SettingsError
@@ -19,6 +20,8 @@ from shared.models import Lane, ObjectRef, Vector
 
 _Reply = TypeVar("_Reply")
 _COUNT_SPARED_EVERY_S: Final = 1.0
+_COUNT_ASKED_EVERY_S: Final = 30.0
+_MOST_ASKED: Final = 400
 _REMEMBERED_LATELY_S: Final = 5.0
 _MOST_REMEMBERED: Final = 1000
 
@@ -27,9 +30,17 @@ class SearchDatabase:
     """An `ImageSearch`, a `QueryMemory`, a `RequestCounter` and `BucketRules` over one Supabase project."""
 
     def __init__(
-        self, url: str, *, service_key: str, anon_key: str, timeout_s: float, lane: Lane, counts_calls: bool
+        self,
+        url: str,
+        *,
+        service_key: str,
+        anon_key: str,
+        timeout_s: float,
+        lane: Lane,
+        costs: Callable[[str], bool],
+        keeps_asked_texts: bool = True,
     ) -> None:
-        """`counts_calls`: of a model whose calls no permit counts."""
+        """`costs`: whether a model's calls cost money, so that permits count them."""
         self._url = f"{url}/rest/v1"
         self._lane = lane
         self._http = httpx.Client(
@@ -38,9 +49,12 @@ class SearchDatabase:
         self._service_key = service_key
         self._service = self._client(service_key, service_key)
         self._anon_key = anon_key
-        self._counts_calls = counts_calls
+        self.costs = costs
+        self._keeps_asked_texts = keeps_asked_texts
         self._spared = 0
         self._spared_told_at = -math.inf
+        self._asked: Counter[str] = Counter()
+        self._asked_told_at = time.monotonic()
         self._remembered_at: dict[tuple[str, str], float] = {}
         self._noting = threading.Lock()
 
@@ -65,9 +79,13 @@ class SearchDatabase:
         arguments = {"bucket_name": ref.bucket, "image_name": ref.name}
         return image_state(self._read("image_v1", arguments, SHOWN, caller_token, deadline))
 
-    def model_state(self, model: str, *, deadline: float = math.inf) -> str:
-        """Where a model stands: building, active or retired. Raises `SettingsError` for an unknown one."""
-        return self._read("model_state_v1", {"model_name": model}, STATE, self._anon_key, deadline)
+    def cursor_model(self, cursor: str, *, deadline: float = math.inf) -> str:
+        """The model of the search that a cursor goes on with."""
+        return self._read("cursor_model_v1", {"page_cursor": cursor}, NAME, self._anon_key, deadline)
+
+    def active_model(self, deadline: float = math.inf) -> str:
+        """The model that searches use. Raises `SettingsError` when there is none."""
+        return self._read("active_model_v1", {}, NAME, self._anon_key, deadline)
 
     def remember(self, text: str, vector: Vector, *, model: str) -> None:
         """Spare the next search for this text the call to the model."""
@@ -75,9 +93,9 @@ class SearchDatabase:
             return
         arguments = {"query_text": text, "query_embedding": rounded(vector), "model_name": model}
         try:
-            self._write("remember_query_v1", arguments, NOTHING)
-            if self._counts_calls:
-                self._write("count_calls_v1", {"lane": self._lane, "made": 1}, NOTHING)
+            self.write("remember_query_v1", arguments, NOTHING)
+            if not self.costs(model):
+                self.write("count_calls_v1", {"lane": self._lane, "made": 1}, NOTHING)
         except PixseekError:
             self._remembered_at.pop((model, text), None)
             raise
@@ -101,16 +119,30 @@ class SearchDatabase:
             if now < self._spared_told_at + _COUNT_SPARED_EVERY_S:
                 return
             spared, self._spared, self._spared_told_at = self._spared, 0, now
-        self._write("count_calls_v1", {"lane": self._lane, "saved": spared}, NOTHING)
+        self.write("count_calls_v1", {"lane": self._lane, "saved": spared}, NOTHING)
+
+    def count_asked(self, texts: Sequence[str]) -> None:
+        """Count what was asked; told now and then. What a process has not told when it ends is lost."""
+        if not self._keeps_asked_texts:
+            return
+        with self._noting:
+            self._asked.update(texts)
+            now = time.monotonic()
+            if now < self._asked_told_at + _COUNT_ASKED_EVERY_S and len(self._asked) < _MOST_ASKED:
+                return
+            asked, self._asked, self._asked_told_at = self._asked.most_common(_MOST_ASKED), Counter(), now
+        items = [{"text": text, "uses": uses} for text, uses in asked]
+        if items:
+            self.write("count_asked_v1", {"asked": items}, NOTHING)
 
     def count_request(self, caller: str, *, per_minute: int, deadline: float = math.inf) -> float:
         """Count a request of a caller; how many seconds it has to wait, 0 if it may be answered."""
         arguments = {"caller": caller, "per_minute": per_minute}
-        return self._write("count_request_v1", arguments, SECONDS, deadline)
+        return self.write("count_request_v1", arguments, SECONDS, deadline)
 
     def owner_rule(self, bucket: str) -> str | None:
         """Who owns a picture of a bucket; None for an unknown one."""
-        rules = {row.name: row.owner_rule for row in self._write("list_buckets_v1", {}, BUCKETS)}
+        rules = {row.name: row.owner_rule for row in self.write("list_buckets_v1", {}, BUCKETS)}
         return rules.get(bucket)
 
     def _read(
@@ -128,7 +160,7 @@ class SearchDatabase:
         api_key = caller_token if caller_token == self._service_key else self._anon_key
         return call(self._client(api_key, caller_token), function, arguments, reply, deadline)
 
-    def _write(
+    def write(
         self,
         function: str,
         arguments: Mapping[str, object],

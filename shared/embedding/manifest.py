@@ -93,6 +93,14 @@ class Manifest(_Part):
     roboflow_version: str | None = None
     """What Roboflow calls the same weights."""
     source: Source | None = None
+    """None for weights that only a provider runs, or that somebody exported."""
+
+    def file_names(self) -> set[str]:
+        """The files that its towers are read from."""
+        names = {self.vision.file} if self.vision else set()
+        if self.text:
+            names |= {self.text.file, self.text.tokenizer, *filter(None, [self.text.projection])}
+        return names
 
     def model(self) -> EmbeddingModel:
         """As the index registers it."""

@@ -25,7 +25,9 @@ from shared.embedding.offline import OfflineEmbedder
 from shared.models import Lane
 from shared.ports import Embedder
 from tests.integration.search_world import World, api_with
+from tests.integration.switching import NEW, OLD, Switching
 from tests.ports import free_base_port
+from tests.roboflow_api import serving
 from tests.search_api import SearchApi
 
 _SETTLE_S = 30.0
@@ -213,6 +215,28 @@ def http(to_function: httpx.Client, world: World, stack: Stack) -> Iterator[http
     assert to_function.get("/search", params={"q": "a cat"}).status_code == 200
     del to_function.headers["Authorization"]
     stack.check()
+
+
+@pytest.fixture(scope="session")
+def switching_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switching]:
+    """A stack of its own, for what changes its models."""
+    with serving() as roboflow:
+        environment = {
+            "EMBEDDER": "roboflow",
+            "CLIP_MODEL": OLD,
+            "NEXT_CLIP_MODEL": NEW,
+            "ROBOFLOW_API_URL": roboflow.url,
+        }
+        home = tmp_path_factory.mktemp("switching")
+        with Stack(home, free_base_port(), environment=environment) as stack:
+            yield Switching(home, stack, Project(stack.connection), roboflow)
+
+
+@pytest.fixture
+def switching(switching_stack: Switching, tmp_path: Path) -> Switching:
+    """It has the old model and no pictures."""
+    switching_stack.reset(tmp_path)
+    return switching_stack
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import psycopg
 from infra.cli.connection import Project
 from infra.local.home import Connection
 from infra.local.stack import Stack
+from shared.embedders import ConfiguredEmbedders
 from shared.models import Lane
 from shared.ports import Embedder
 from shared.wiring import build_adapters
@@ -100,7 +101,9 @@ class World:
 def api_with(embedder: Embedder, connection: Connection, **settings: str) -> SearchApi:
     """The search API in this process, with an embedder that is loaded already."""
     plain = SearchApi(connection, None, **settings)
-    adapters = replace(build_adapters(plain.settings, Lane.SEARCH), embedder=embedder)
+    built = build_adapters(plain.settings, Lane.SEARCH)
+    embedders = ConfiguredEmbedders([lambda: embedder], built.database.active_model)
+    adapters = replace(built, embedders=embedders)
     return SearchApi(connection, lambda: adapters, **settings)
 
 

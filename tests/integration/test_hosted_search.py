@@ -171,6 +171,7 @@ def test_a_picture_is_kept_from_others_for_as_long_as_its_call_may_take(
         timeout_s=10,
         lane=Lane.INDEXING,
         provider="s3",
+        costs=lambda _: True,
         keep_permits=permits.add,
     )
     stored = StoredObject(ObjectRef("photos", "long.png"), "1", 10)

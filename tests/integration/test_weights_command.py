@@ -44,6 +44,8 @@ def test_list_names_what_is_known_and_what_is_here(pixseek: CommandLine, tmp_pat
     assert "text only, for openai/clip-vit-base-patch32" in done.stdout
     [here] = [line for line in done.stdout.splitlines() if "yes" in line]
     assert f" {_SMALLEST} " in here
+    [hosted] = [line for line in done.stdout.splitlines() if "hosted" in line]
+    assert " openai/clip-vit-large-patch14 " in hosted
 
 
 def _write_hollow(folder: Path, sizes: dict[str, int]) -> None:

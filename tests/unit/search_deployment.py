@@ -1,7 +1,7 @@
 """The search API over ports that do as they are told."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from infra.local.home import Connection
@@ -12,7 +12,7 @@ from shared.hits import Page, Query
 from shared.models import Vector
 from shared.wiring import Adapters
 from tests.search_api import Answer, SearchApi
-from tests.unit.search_ports import AskedEmbedder, AskedIndex, AskedStore
+from tests.unit.search_ports import AskedEmbedder, AskedIndex, AskedStore, OneEmbedder
 
 USER_ID = "11111111-1111-4111-8111-111111111111"
 
@@ -37,6 +37,9 @@ class AskedDatabase(AskedIndex):
         pass
 
     def count_spared(self) -> None:
+        pass
+
+    def count_asked(self, texts: Sequence[str]) -> None:
         pass
 
     def owner_rule(self, bucket: str) -> str | None:  # noqa: ARG002
@@ -65,6 +68,7 @@ class Deployment:
 
     def __init__(self, **settings: str) -> None:
         self.embedder = AskedEmbedder()
+        self.embedders = OneEmbedder(self.embedder)
         self.store = AskedStore()
         self.database = AskedDatabase()
         self.callers = AskedCallers()
@@ -77,7 +81,10 @@ class Deployment:
 
     def _adapters(self) -> Adapters:
         return Adapters(
-            self.embedder, cast(Any, self.store), cast(Database, self.database), cast(Any, self.callers)
+            cast(Any, self.embedders),
+            cast(Any, self.store),
+            cast(Database, self.database),
+            cast(Any, self.callers),
         )
 
 

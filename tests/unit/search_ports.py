@@ -2,16 +2,16 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from shared import searching
-from shared.errors import PixseekError, UnknownImage
+from shared.errors import PixseekError, SettingsError, UnknownImage
 from shared.hits import Entry, Hit, ImageState, Page, Part, Query
 from shared.images import Picture
 from shared.models import EmbeddingModel, ObjectRef, Standing, UploadLink, Vector
-from shared.ports import Embedder, View
+from shared.ports import Embedder, Embedders, View
 from shared.searching import Found
 
 MODEL = EmbeddingModel("tests/model", 2, 0.2, ("en",))
@@ -51,12 +51,16 @@ class AskedEmbedder(Embedder):
     """Of every view."""
     fault: PixseekError | None = None
     """Of a check."""
+    of: EmbeddingModel = MODEL
+    meet: Callable[[], object] = lambda: None
+    """Before texts are embedded."""
 
     @property
     def model(self) -> EmbeddingModel:
-        return MODEL
+        return self.of
 
     def embed_texts(self, texts: Sequence[str], *, deadline: float = math.inf) -> list[Vector]:
+        self.meet()
         self.log.append("embed texts")
         self.texts.append(list(texts))
         self.deadlines.append(deadline)
@@ -80,6 +84,28 @@ class AskedEmbedder(Embedder):
 
 
 @dataclass
+class OneEmbedder:
+    """The only embedder of a deployment; its model is active."""
+
+    embedder: AskedEmbedder
+    fault: PixseekError | None = None
+    """When it is asked for the active model."""
+    asked: list[tuple[float, bool]] = field(default_factory=list)
+    """Deadlines, and whether it was asked afresh."""
+
+    def active(self, *, deadline: float, afresh: bool = False) -> Embedder:
+        self.asked.append((deadline, afresh))
+        if self.fault:
+            raise self.fault
+        return self.embedder
+
+    def named(self, model: str) -> Embedder:
+        if model != self.embedder.model.name:
+            raise SettingsError(f"no embedder is configured here for model {model}")
+        return self.embedder
+
+
+@dataclass
 class AskedIndex:
     """Has some hits, and remembers some texts."""
 
@@ -88,6 +114,8 @@ class AskedIndex:
     hits: Sequence[Hit] = (HIT,)
     shown: Mapping[int, ImageState] = field(default_factory=dict)
     fault: PixseekError | None = None
+    of_cursors: str | PixseekError = MODEL.name
+    """The model of every search that has a cursor."""
     queries: list[Query] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
@@ -108,9 +136,11 @@ class AskedIndex:
         self._note("image named", caller_token, deadline)
         return {shown.entry.ref: shown for shown in self.shown.values()}[ref]
 
-    def model_state(self, model: str, *, deadline: float = math.inf) -> str:
-        self._note(f"state of {model}", "", deadline)
-        return "active"
+    def cursor_model(self, cursor: str, *, deadline: float = math.inf) -> str:
+        self._note(f"model of {cursor}", "", deadline)
+        if isinstance(self.of_cursors, PixseekError):
+            raise self.of_cursors
+        return self.of_cursors
 
     def _is_missing(self, part: Part) -> bool:
         return part.vector is None and part.text is not None and part.text not in self.remembered
@@ -128,13 +158,16 @@ class AskedMemory:
     """Keeps what it is told."""
 
     remembered: dict[str, Vector] = field(default_factory=dict)
+    models: list[str] = field(default_factory=list)
+    """Whose vectors they are."""
     spared: int = 0
+    asked: list[str] = field(default_factory=list)
     fault: PixseekError | None = None
     let_go: threading.Event | None = None
     """It hangs until then."""
 
     def remember(self, text: str, vector: Vector, *, model: str) -> None:
-        assert model == MODEL.name
+        self.models.append(model)
         if self.fault:
             raise self.fault
         assert self.let_go is None or self.let_go.wait(60)
@@ -142,6 +175,9 @@ class AskedMemory:
 
     def count_spared(self) -> None:
         self.spared += 1
+
+    def count_asked(self, texts: Sequence[str]) -> None:
+        self.asked += texts
 
 
 @dataclass
@@ -194,6 +230,7 @@ class Ports:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.embedder = AskedEmbedder(self.log)
+        self.embedders: Embedders = OneEmbedder(self.embedder)
         self.index = AskedIndex(self.log)
         self.memory = AskedMemory()
         self.store = AskedStore(self.log)
@@ -209,7 +246,7 @@ class Ports:
         return searching.search(
             Query(parts, 5, cursor, min_similarity),
             caller_token="t",
-            embedder=self.embedder,
+            embedders=self.embedders,
             index=self.index,
             memory=self.memory,
             store=self.store,

@@ -11,7 +11,14 @@ from shared.errors import Unavailable
 from shared.hits import Part, Query
 from shared.searching import search
 from tests.unit.search_deployment import Deployment, problem_in
-from tests.unit.search_ports import AskedAdmission, AskedEmbedder, AskedIndex, AskedMemory, AskedStore
+from tests.unit.search_ports import (
+    AskedAdmission,
+    AskedEmbedder,
+    AskedIndex,
+    AskedMemory,
+    AskedStore,
+    OneEmbedder,
+)
 
 
 @pytest.fixture
@@ -52,7 +59,8 @@ def test_readiness_is_looked_at_now_and_then(deployment: Deployment) -> None:
     answers = [deployment.ask("GET", "/ready", token=None) for _ in range(3)]
 
     assert [answer.status for answer in answers] == [200] * 3
-    assert deployment.database.log == ["state of tests/model"]
+    assert [is_afresh for _, is_afresh in deployment.embedders.asked] == [True]
+    assert len(deployment.embedder.deadlines) == 1
 
 
 def test_a_picture_waits_for_its_turn_no_longer_than_there_is_time() -> None:
@@ -71,7 +79,7 @@ def test_a_picture_waits_for_its_turn_no_longer_than_there_is_time() -> None:
         search(
             Query([Part(picture=b"a picture")], 3),
             caller_token="t",
-            embedder=AskedEmbedder(),
+            embedders=OneEmbedder(AskedEmbedder()),
             index=AskedIndex(),
             memory=AskedMemory(),
             store=AskedStore(),

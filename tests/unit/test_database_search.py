@@ -14,6 +14,7 @@ from shared.errors import (
     AccessDenied,
     InputError,
     NotIndexed,
+    NotNow,
     PixseekError,
     SettingsError,
     Unavailable,
@@ -105,7 +106,7 @@ def database() -> SearchDatabase:
         anon_key="anon",
         timeout_s=_TIMEOUT_S,
         lane=Lane.SEARCH,
-        counts_calls=True,
+        costs=lambda _: False,
     )
 
 
@@ -120,7 +121,8 @@ _CALLS: dict[str, tuple[object, Callable[[SearchDatabase, float], object]]] = {
         _SHOWN,
         lambda database, until: database.image_named(ObjectRef("b", "n"), caller_token="t", deadline=until),
     ),
-    "model_state": ("active", lambda database, until: database.model_state("m", deadline=until)),
+    "active_model": ("m", lambda database, until: database.active_model(until)),
+    "cursor_model": ("m", lambda database, until: database.cursor_model("c", deadline=until)),
     "count_request": (0, lambda database, until: database.count_request("u", per_minute=5, deadline=until)),
 }
 """Each call that has a deadline, with a good answer to it."""
@@ -276,6 +278,83 @@ def test_spared_calls_are_told_together(
     assert first == {"lane": "search", "saved": 1}
     assert untold == 1
     assert server.arguments() == {"lane": "search", "saved": 3}
+
+
+class TestWhatWasAsked:
+    def test_is_told_together_now_and_then(
+        self, server: Server, database: SearchDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        database.count_asked(["a dog", "snow"])
+        database.count_asked(["a dog"])
+        untold = len(server.requests)
+        monkeypatch.setattr(search, "_COUNT_ASKED_EVERY_S", 0)
+
+        database.count_asked(["snow", "a dog"])
+
+        assert untold == 0
+        assert server.requests[-1].url.path == "/rest/v1/rpc/count_asked_v1"
+        assert server.arguments() == {"asked": [{"text": "a dog", "uses": 3}, {"text": "snow", "uses": 2}]}
+
+    def test_is_told_at_once_when_it_is_much(self, server: Server, database: SearchDatabase) -> None:
+        database.count_asked([f"text {number}" for number in range(400)])
+
+        assert len(server.arguments()["asked"]) == 400
+
+    def test_is_told_once(
+        self, server: Server, database: SearchDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(search, "_COUNT_ASKED_EVERY_S", 0)
+        database.count_asked(["a dog"])
+        told = len(server.requests)
+
+        database.count_asked([])
+
+        assert (told, len(server.requests)) == (1, 1)
+
+    def test_is_told_to_nobody_who_does_not_want_to_keep_it(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(search, "_COUNT_ASKED_EVERY_S", 0)
+        database = SearchDatabase(
+            "https://a.example",
+            service_key="service",
+            anon_key="anon",
+            timeout_s=_TIMEOUT_S,
+            lane=Lane.SEARCH,
+            costs=lambda _: False,
+            keeps_asked_texts=False,
+        )
+
+        database.count_asked(["a dog"])
+
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(("costs", "told"), [(False, 2), (True, 1)], ids=["free", "counted by permits"])
+def test_the_call_for_a_text_is_counted_unless_its_permit_counts(
+    server: Server, database: SearchDatabase, *, costs: bool, told: int
+) -> None:
+    database.costs = {"m": costs, "another": not costs}.__getitem__
+
+    database.remember("dog", [1.0, 0.0], model="m")
+
+    assert len(server.requests) == told
+
+
+@pytest.mark.parametrize("code", ["55000", "55006"])
+def test_what_has_to_wait_for_something_else_says_so_with_the_hint(
+    server: Server, database: SearchDatabase, code: str
+) -> None:
+    server.status = 500
+    server.answer = {
+        "message": "m is active",
+        "code": code,
+        "details": None,
+        "hint": "Activate another.",
+    }
+
+    with pytest.raises(NotNow, match=r"^m is active\. Activate another\.$"):
+        database.owner_rule("photos")
 
 
 def test_the_rule_of_a_bucket_is_found_by_its_name(server: Server, database: SearchDatabase) -> None:

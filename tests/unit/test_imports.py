@@ -29,8 +29,12 @@ _HEAVY = (
 @pytest.mark.parametrize(
     "entry",
     [
+        "functions.audit_index.aws",
+        "functions.audit_index.gcp",
         "functions.index_image.aws",
         "functions.index_image.gcp",
+        "functions.reembed_images.aws",
+        "functions.reembed_images.gcp",
         "functions.search_images.app",
         "functions.search_images.aws",
         "functions.search_images.gcp",

@@ -23,6 +23,8 @@ from shared.errors import SettingsError
 
 _FOLDER = Path(module.__file__).with_name("manifests")
 _each = pytest.mark.parametrize("manifest", built_in().values(), ids=built_in().keys())
+_FETCHED = [manifest for manifest in built_in().values() if manifest.source]
+_each_fetched = pytest.mark.parametrize("manifest", _FETCHED, ids=[manifest.id for manifest in _FETCHED])
 
 
 def _source(manifest: Manifest) -> Source:
@@ -36,13 +38,19 @@ def _files_of(part: Vision | Text | None) -> set[str | None]:
 
 class TestEachManifestThatComesWithPixseek:
     @_each
-    def test_names_a_source_for_each_file_of_its_towers(self, manifest: Manifest) -> None:
-        wanted = _files_of(manifest.vision) | _files_of(manifest.text)
-
-        assert {file.name for file in _source(manifest).files} == wanted
+    def test_knows_the_files_of_its_towers(self, manifest: Manifest) -> None:
+        assert manifest.file_names() == _files_of(manifest.vision) | _files_of(manifest.text)
 
     @_each
-    def test_pins_its_files(self, manifest: Manifest) -> None:
+    def test_can_be_fetched_or_is_run_by_somebody(self, manifest: Manifest) -> None:
+        assert manifest.source or manifest.roboflow_version
+
+    @_each_fetched
+    def test_that_can_be_fetched_names_a_source_for_each_file(self, manifest: Manifest) -> None:
+        assert {file.name for file in _source(manifest).files} == manifest.file_names()
+
+    @_each_fetched
+    def test_that_can_be_fetched_pins_its_files(self, manifest: Manifest) -> None:
         source = _source(manifest)
 
         assert len(source.revision) == 40
@@ -77,6 +85,7 @@ def test_weights_that_roboflow_runs_are_those_that_it_names() -> None:
     assert {model: version for model, version in named.items() if version} == {
         "openai/clip-vit-base-patch16": "ViT-B-16",
         "openai/clip-vit-base-patch32": "ViT-B-32",
+        "openai/clip-vit-large-patch14": "ViT-L-14",
     }
 
 

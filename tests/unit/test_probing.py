@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import PixseekError, SettingsError, Unavailable
 from shared.probing import probe
-from tests.unit.search_ports import AskedEmbedder, AskedIndex
+from tests.unit.search_ports import AskedEmbedder, OneEmbedder
 
 
 class HangingEmbedder(AskedEmbedder):
@@ -22,53 +22,52 @@ class HangingEmbedder(AskedEmbedder):
 
 
 _OUTAGE = Unavailable("does not answer")
-_UNKNOWN = SettingsError("unknown model")
+_UNKNOWN = SettingsError("no embedder is configured here for the active model")
 
 
 def test_when_all_is_well_nothing_is_wrong_and_no_call_costs() -> None:
-    embedder, index = AskedEmbedder(), AskedIndex()
+    embedder = AskedEmbedder()
 
-    found = probe(embedder=embedder, index=index, deadline=time.monotonic() + 60)
+    found = probe(embedders=OneEmbedder(embedder), deadline=time.monotonic() + 60)
 
     assert found == {"database": None, "embedder": None, "model": None}
-    assert index.log == ["state of tests/model"]
     assert (embedder.texts, embedder.views) == ([], [])
 
 
 @pytest.mark.parametrize(
-    ("of_index", "of_embedder", "expected"),
+    ("of_embedders", "of_embedder", "expected"),
     [
         (_OUTAGE, None, {"database": _OUTAGE, "embedder": None, "model": None}),
         (_UNKNOWN, None, {"database": None, "embedder": None, "model": _UNKNOWN}),
         (None, _OUTAGE, {"database": None, "embedder": _OUTAGE, "model": None}),
-        (_UNKNOWN, _OUTAGE, {"database": None, "embedder": _OUTAGE, "model": _UNKNOWN}),
+        (_OUTAGE, _OUTAGE, {"database": _OUTAGE, "embedder": None, "model": None}),
     ],
-    ids=["database", "model", "embedder", "two"],
+    ids=["database", "model", "embedder", "nobody tells which embedder to look at"],
 )
 def test_what_is_wrong_is_told_of_its_part(
-    of_index: PixseekError | None,
+    of_embedders: PixseekError | None,
     of_embedder: PixseekError | None,
     expected: dict[str, PixseekError | None],
 ) -> None:
-    embedder, index = AskedEmbedder(fault=of_embedder), AskedIndex(fault=of_index)
+    embedders = OneEmbedder(AskedEmbedder(fault=of_embedder), fault=of_embedders)
 
-    found = probe(embedder=embedder, index=index, deadline=time.monotonic() + 60)
+    found = probe(embedders=embedders, deadline=time.monotonic() + 60)
 
     assert found == expected
 
 
-def test_the_deadline_is_passed_on() -> None:
-    embedder, index = AskedEmbedder(), AskedIndex()
+def test_the_database_is_asked_now_whatever_was_known_and_the_deadline_is_passed_on() -> None:
+    embedders = OneEmbedder(AskedEmbedder())
 
-    probe(embedder=embedder, index=index, deadline=1e9)
+    probe(embedders=embedders, deadline=1e9)
 
-    assert (embedder.deadlines, index.deadlines) == ([1e9], [1e9])
+    assert (embedders.embedder.deadlines, embedders.asked) == ([1e9], [(1e9, True)])
 
 
 def test_an_embedder_that_hangs_is_not_ready() -> None:
     embedder = HangingEmbedder()
 
-    found = probe(embedder=embedder, index=AskedIndex(), deadline=0)
+    found = probe(embedders=OneEmbedder(embedder), deadline=0)
     embedder.let_go.set()
 
     assert str(found["embedder"]) == "the embedder's answer did not come in time"

@@ -13,7 +13,7 @@ from shared.database import Database
 from shared.errors import AccessDenied
 from shared.settings import Settings, parse_settings
 from shared.wiring import Adapters
-from tests.unit.search_ports import AskedEmbedder, AskedStore
+from tests.unit.search_ports import AskedEmbedder, AskedStore, OneEmbedder
 
 _USER = Caller("a user's token", "11111111-1111-4111-8111-111111111111")
 
@@ -55,7 +55,8 @@ def _settings(**settings: str) -> Settings:
 
 def _adapters(counter: Counter | None = None) -> Adapters:
     database = cast(Database, counter or Counter())
-    return Adapters(AskedEmbedder(), cast(Any, AskedStore()), database, KnownCallers())
+    embedders = cast(Any, OneEmbedder(AskedEmbedder()))
+    return Adapters(embedders, cast(Any, AskedStore()), database, KnownCallers())
 
 
 def _event(source_ip: str = "203.0.113.7", **headers: str) -> APIGatewayProxyEventV2:

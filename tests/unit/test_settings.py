@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import SettingsError
-from shared.settings import parse_embedding_settings, parse_settings
+from shared.settings import EmbeddingSettings, parse_embedding_settings, parse_settings
 
 _GOOD = {
     "SUPABASE_URL": "https://abc.supabase.co",
@@ -13,6 +13,20 @@ _GOOD = {
     "SUPABASE_SERVICE_ROLE_KEY": "service",
     "WEBHOOK_SECRET": "w" * 32,
     "PATH": "/bin",
+}
+_HOSTED = {
+    "EMBEDDER": "roboflow",
+    "CLIP_MODEL": "a/small",
+    "ROBOFLOW_API_URL": "https://detect.roboflow.com",
+    "ROBOFLOW_API_KEY": "rf_hunter2",
+    "ROBOFLOW_CONCURRENCY": "3",
+}
+_LOCAL = {
+    "EMBEDDER": "clip",
+    "CLIP_MODEL": "a/small",
+    "CLIP_MODEL_DIR": "/small",
+    "CLIP_TEXT_MODEL": "a/small text",
+    "CLIP_TEXT_MODEL_DIR": "/small text",
 }
 
 
@@ -53,6 +67,95 @@ def test_secrets_are_hidden_when_settings_are_printed() -> None:
 
     assert "service" not in repr(settings).replace("supabase_service_role_key", "")
     assert "w" * 32 not in repr(settings)
+
+
+class TestTheModelToCome:
+    def test_is_none_unless_it_is_named(self) -> None:
+        settings = parse_settings({**_GOOD, "CLIP_MODEL": "a/b", "CLIP_MODEL_DIR": "/weights"})
+
+        assert settings.next_embedding() is None
+
+    def test_is_run_by_whoever_runs_the_one_of_now(self) -> None:
+        settings = parse_settings({**_GOOD, **_HOSTED, "NEXT_CLIP_MODEL": "a/large"})
+
+        coming = settings.next_embedding()
+
+        assert coming
+        assert (coming.embedder, coming.clip_model) == ("roboflow", "a/large")
+        assert (coming.roboflow_api_url, coming.roboflow_concurrency) == ("https://detect.roboflow.com", 3)
+        assert coming.roboflow_api_key
+        assert coming.roboflow_api_key.get_secret_value() == "rf_hunter2"
+
+    def test_is_run_by_another_if_that_is_named(self) -> None:
+        settings = parse_settings({**_GOOD, "NEXT_EMBEDDER": "clip", "NEXT_CLIP_MODEL": "a/large"})
+
+        coming = settings.next_embedding()
+
+        assert coming
+        assert (settings.embedder, coming.embedder, coming.clip_model) == ("offline", "clip", "a/large")
+
+    def test_may_be_the_usual_weights_of_another_embedder(self) -> None:
+        coming = parse_settings({**_GOOD, "CLIP_MODEL": "a/small", "NEXT_EMBEDDER": "clip"}).next_embedding()
+
+        assert coming
+        assert (coming.embedder, coming.clip_model) == ("clip", EmbeddingSettings().clip_model)
+
+    def test_shares_no_weights_with_the_one_of_now(self) -> None:
+        settings = parse_settings({**_GOOD, **_LOCAL, "NEXT_CLIP_MODEL": "a/large"})
+
+        coming = settings.next_embedding()
+
+        assert coming
+        assert (coming.clip_model_dir, coming.clip_text_model, coming.clip_text_model_dir) == (None,) * 3
+
+    def test_has_weights_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", "/home/somebody")
+        own = {"CLIP_MODEL_DIR": "~/new", "CLIP_TEXT_MODEL": "a/text", "CLIP_TEXT_MODEL_DIR": "/new/text"}
+
+        coming = parse_settings(
+            {**_GOOD, **_LOCAL, "NEXT_CLIP_MODEL": "a/large", **{f"NEXT_{name}": own[name] for name in own}}
+        ).next_embedding()
+
+        assert coming
+        assert coming.clip_model_dir == Path("/home/somebody/new")
+        assert (coming.clip_text_model, coming.clip_text_model_dir) == ("a/text", Path("/new/text"))
+
+    @pytest.mark.parametrize(
+        ("wrong", "named"),
+        [
+            ({"NEXT_EMBEDDER": "torch"}, "NEXT_EMBEDDER: "),
+            ({"NEXT_EMBEDDER": "roboflow"}, "ROBOFLOW_API_KEY is missing"),
+            ({"NEXT_CLIP_MODEL": "a/large"}, "NEXT_CLIP_MODEL "),
+            ({"NEXT_EMBEDDER": "offline", "NEXT_CLIP_MODEL": "a/large"}, "NEXT_CLIP_MODEL "),
+            ({"NEXT_CLIP_MODEL_DIR": "/new"}, "NEXT_CLIP_MODEL_DIR "),
+            ({"EMBEDDER": "clip", "NEXT_CLIP_TEXT_MODEL": "a/text"}, "NEXT_CLIP_TEXT_MODEL "),
+            ({"ACTIVATE": "later"}, "ACTIVATE: "),
+            ({"KEEP_RETIRED_DAYS": "-1"}, "KEEP_RETIRED_DAYS: "),
+            ({"REEMBED_WORKERS": "0"}, "REEMBED_WORKERS: "),
+            ({"KEEP_ASKED_TEXTS": "perhaps"}, "KEEP_ASKED_TEXTS: "),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+    )
+    def test_that_is_wrong_is_named(self, wrong: dict[str, str], named: str) -> None:
+        with pytest.raises(SettingsError) as caught:
+            parse_settings({**_GOOD, **wrong})
+
+        assert f"settings are missing or wrong: {named}" in str(caught.value)
+
+    def test_that_is_wrong_tells_no_secret(self) -> None:
+        hosted = {**_HOSTED, "ROBOFLOW_API_URL": "http://localhost:9001"}
+
+        with pytest.raises(SettingsError) as caught:
+            parse_settings({**_GOOD, **hosted, "NEXT_EMBEDDER": "hunter2", "NEXT_CLIP_MODEL_DIR": "hunter2"})
+
+        assert "NEXT_EMBEDDER" in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+    def test_hides_its_key_when_it_is_printed(self) -> None:
+        settings = parse_settings({**_GOOD, **_HOSTED, "NEXT_CLIP_MODEL": "a/large"})
+
+        assert "hunter2" not in repr(settings.next_embedding())
 
 
 @pytest.mark.parametrize("host", ["infer.roboflow.com", "serverless.roboflow.com", "Infer.Roboflow.COM"])

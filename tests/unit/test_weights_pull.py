@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import close_session, constants, file_download
 
 from infra.weights import WeightsError, is_complete, pull
-from shared.embedding.manifest import Manifest, Source, SourceFile, Space
+from shared.embedding.manifest import Manifest, Source, SourceFile, Space, manifest_named
 
 _REVISION = "0123456789abcdef0123456789abcdef01234567"
 _FILES = {
@@ -38,6 +38,8 @@ _MANIFEST = Manifest(
         ),
     ),
 )
+
+_HOSTED = manifest_named("openai/clip-vit-large-patch14")
 
 
 class Hub:
@@ -155,6 +157,16 @@ class TestAPull:
 
         with pytest.raises(WeightsError, match="nothing is known of where somebody/birds can be fetched"):
             pull(manifest, folder)
+
+    def test_of_weights_that_are_only_hosted_says_who_runs_them_and_which_files_would_do(
+        self, folder: Path
+    ) -> None:
+        with pytest.raises(WeightsError) as caught:
+            pull(_HOSTED, folder)
+
+        assert "EMBEDDER=roboflow" in str(caught.value)
+        assert f"bring text_model.onnx, tokenizer.json, vision_model.onnx into {folder}" in str(caught.value)
+        assert not folder.exists()
 
     def test_into_a_folder_that_cannot_be_made_says_so(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("no folder")
@@ -280,5 +292,18 @@ class TestWeightsAreComplete:
         assert (missing, cut) == (False, False)
         assert is_complete(_MANIFEST, folder)
 
-    def test_never_in_a_folder_that_is_not_there(self, folder: Path) -> None:
-        assert not is_complete(_MANIFEST, folder)
+    @pytest.mark.parametrize("manifest", [_MANIFEST, _HOSTED], ids=["fetched", "only hosted"])
+    def test_never_in_a_folder_that_is_not_there(self, manifest: Manifest, folder: Path) -> None:
+        assert not is_complete(manifest, folder)
+
+    def test_when_there_is_what_the_towers_of_weights_without_a_source_are_read_from(
+        self, folder: Path
+    ) -> None:
+        folder.mkdir(parents=True)
+        (folder / "text_model.onnx").touch()
+        (folder / "tokenizer.json").touch()
+        without_pictures = is_complete(_HOSTED, folder)
+        (folder / "vision_model.onnx").touch()
+
+        assert not without_pictures
+        assert is_complete(_HOSTED, folder)

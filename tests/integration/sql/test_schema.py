@@ -79,6 +79,8 @@ def test_callers_may_search_and_ask_about_one_picture_and_nothing_else(role: str
     )
 
     assert [name for (name,) in functions] == [
+        "active_model_v1",
+        "cursor_model_v1",
         "image_v1",
         "match_images",
         "model_state_v1",

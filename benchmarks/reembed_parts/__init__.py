@@ -1,0 +1,1 @@
+"""What `benchmarks.reembed` is made of."""
