@@ -22,6 +22,8 @@ from shared.database.audits import Audits
 from shared.telemetry import log_outcome
 from tests.integration.conftest import picture_bytes
 
+pytestmark = pytest.mark.long
+
 States = Callable[[str], dict[str, str]]
 Figures = Callable[[], list[dict[str, Any]]]
 

@@ -22,6 +22,8 @@ from infra.local.home import ROOT
 from shared.telemetry import log_outcome
 from tests.integration.switching import NEW, OLD, Switching
 
+pytestmark = pytest.mark.long
+
 _ARN = "arn:aws:lambda:eu-central-1:123456789012:function:reembed_images"
 _NAMES = ("a.png", "b.png", "c.png", "d.png", "e.png")
 
@@ -249,7 +251,6 @@ def _posted() -> TestResponse:
     return cast("TestResponse", app.test_client().post("/", json={"any": "thing"}))
 
 
-@pytest.mark.long
 class TestAsAJob:
     def test_its_tasks_share_the_work(self, switching: Switching) -> None:
         names = [f"{number}.png" for number in range(40)]
