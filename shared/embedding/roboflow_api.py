@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import stamina
 from pydantic import BaseModel, ConfigDict, FiniteFloat, JsonValue, ValidationError
 
-from shared.errors import InputError, PixseekError, SettingsError, Unavailable
+from shared.errors import InputError, OverBudget, PixseekError, SettingsError, Unavailable
 from shared.ports import SpendGuard
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class RoboflowApi:
 
         Raises `InputError`, `SettingsError` with what to do, `Unavailable` when tries or time are used up.
         """
+        failed: Unavailable | None = None
         for attempt in stamina.retry_context(
             on=_Patience(deadline),
             attempts=_ATTEMPTS,
@@ -98,9 +99,22 @@ class RoboflowApi:
                 # Before a permit is taken, whose moment would pass.
                 self._open_session()
                 _left_s(deadline)
-                self._guard.acquire(deadline=deadline)
-                return self._request(route, body, deadline)
+                self._take_permit(deadline, failed)
+                try:
+                    return self._request(route, body, deadline)
+                except Unavailable as exc:
+                    failed = exc
+                    raise
         raise AssertionError  # the loop returns or raises
+
+    def _take_permit(self, deadline: float, failed: Unavailable | None) -> None:
+        """Another try that comes too late for one tells what the one before has met."""
+        try:
+            self._guard.acquire(deadline=deadline)
+        except OverBudget as exc:
+            if failed is None or exc.frees_at is not None:
+                raise
+            raise Unavailable(str(failed)) from exc
 
     def reach(self, *, deadline: float) -> None:
         """Raises `Unavailable` when nothing answers there, or an outage."""

@@ -631,6 +631,16 @@ class TestBudgets:
 
         assert len(api.arrivals) == 1
 
+    def test_that_leave_no_time_for_another_try_do_not_hide_what_the_first_has_met(
+        self, api: RoboflowApi
+    ) -> None:
+        grants = iter([Granted([0.0], None, None), Granted([], None, None)])
+        guard = Permits(lambda *_: next(grants))
+        api.otherwise = status(503)
+
+        with pytest.raises(Unavailable, match="503"):
+            _embedder(api.url, guard).embed_texts(["a cat"])
+
 
 class TestSecrets:
     @pytest.mark.usefixtures("at_once")
