@@ -94,6 +94,7 @@ class Settings(EmbeddingSettings):
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 120
     trusted_hops: Annotated[int, Field(ge=0, le=10)] = 0
     cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_names)] = ()
+    picture_queries: bool = True
     storage: Provider = "supabase"
     storage_dir: Folder | None = None
     buckets: Annotated[frozenset[str], BeforeValidator(_names)] = frozenset()
@@ -190,5 +191,16 @@ def _fault(place: tuple[int | str, ...], message: str) -> str:
 
 @cache
 def load_settings() -> Settings:
-    """The settings of this process, read from its environment once, on first use."""
-    return parse_settings(os.environ)
+    """The settings of this process, read once, on first use: from its environment, and from Parameter Store
+    what SSM_PARAMETERS names. Raises `SettingsError`, and `Unavailable` when that store does not answer.
+    """
+    return parse_settings({**os.environ, **_parameters(os.environ)})
+
+
+def _parameters(environment: Mapping[str, str]) -> Mapping[str, str]:
+    names = [name.strip() for name in environment.get("SSM_PARAMETERS", "").split(",") if name.strip()]
+    if not names:
+        return {}
+    from shared.parameters import read_parameters
+
+    return read_parameters(names, environment)

@@ -1,12 +1,18 @@
-"""Logs: one JSON line an outcome or a figure. Facts only: never bytes, vectors, secrets or query text."""
+"""Logs, a JSON line an outcome or a figure, and traces. Facts only: never bytes, vectors, secrets, queries."""
 
-from functools import cache
-from typing import TYPE_CHECKING, Final, Literal
+import importlib.util
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _SERVICE: Final = "pixseek"
+
+_Answer = TypeVar("_Answer")
+_Handler = Callable[[dict[str, Any], "LambdaContext"], _Answer]
 
 Fact = str | int | float | bool | None
 
@@ -34,6 +40,27 @@ def log_metric(name: str, value: float, unit: Literal["Count", "None"], **dimens
     with single_metric(name=name, unit=MetricUnit(unit), value=value, namespace=_SERVICE) as metric:
         for dimension, text in dimensions.items():
             metric.add_dimension(name=dimension, value=text)
+
+
+def traced(handler: _Handler[_Answer]) -> _Handler[_Answer]:
+    """Lambda's handler; each call is a segment of X-Ray where its SDK is in the bundle (TRACING=true)."""
+
+    @cache
+    def with_segment() -> _Handler[_Answer]:
+        if importlib.util.find_spec("aws_xray_sdk") is None:
+            return handler
+        from aws_lambda_powertools import Tracer
+
+        tracer = Tracer(service=_SERVICE)
+        # What was found does not go there.
+        captured: _Handler[_Answer] = tracer.capture_lambda_handler(handler, capture_response=False)
+        return captured
+
+    @wraps(handler)
+    def call(event: dict[str, Any], context: "LambdaContext") -> _Answer:
+        return with_segment()(event, context)
+
+    return call
 
 
 @cache

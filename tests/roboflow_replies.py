@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 from pydantic import BaseModel, ValidationError
 
 from shared.embedding.local import Once
-from shared.embedding.tokens import clip_tokens, surely_fits
+from shared.embedding.tokens import clip_tokens
+from shared.embedding.vocabulary import surely_fits
 
 _DIMENSIONS: Final = {"RN50": 1024, "RN101": 512, "ViT-B-16": 512, "ViT-B-32": 512, "ViT-L-14": 768}
 _CONTEXT_TOKENS: Final = 77

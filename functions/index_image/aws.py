@@ -15,9 +15,10 @@ from shared.errors import InputError
 from shared.events import decode_s3_notification
 from shared.models import ObjectEvent
 from shared.settings import Times, load_settings
-from shared.telemetry import log_failure
+from shared.telemetry import log_failure, traced
 
 
+@traced
 def index_queued_events(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Follow a batch of SQS messages, and name those that are worth a retry; the others are done with.
 
@@ -33,6 +34,7 @@ def index_queued_events(event: dict[str, Any], context: LambdaContext) -> Partia
     }
 
 
+@traced
 def index_storage_events(event: dict[str, Any], context: LambdaContext) -> None:
     """Follow events that S3, SNS or EventBridge hands over itself. Raises what is worth a retry."""
     error = error_of(follow(_decoded(event), _times(context)))
@@ -40,6 +42,7 @@ def index_storage_events(event: dict[str, Any], context: LambdaContext) -> None:
         raise error
 
 
+@traced
 def index_supabase_webhook(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Follow a database webhook of `storage.objects`, from an HTTP API or a function URL."""
     request = APIGatewayProxyEventV2(event)

@@ -9,10 +9,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions.reembed_images.running import Report, run
 from shared.errors import Unavailable
 from shared.settings import load_settings
+from shared.telemetry import traced
 
 _CALLED: Final = "is_called_by_another"
 
 
+@traced
 def handler(event: dict[str, Any], context: LambdaContext) -> Report:
     """Work on what is missing until the time is over. Whatever the event is, it means: now."""
     times = load_settings().times(context.get_remaining_time_in_millis() / 1000)

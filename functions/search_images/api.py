@@ -136,6 +136,8 @@ class Api:
     def _search(self, query: hits.Query) -> Response[SearchReply]:
         started = perf_counter()
         asked = self._admit()
+        if not self._settings.picture_queries and any(part.picture is not None for part in query.parts):
+            raise InputError("pictures cannot be searched for here (PICTURE_QUERIES): send text or image_id")
         adapters = self._adapters()
         found = searching.search(
             query,

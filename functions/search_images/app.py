@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions.search_images.api import Api
 from functions.search_images.resolver import Resolver
 from shared import problems
-from shared.errors import SettingsError
+from shared.errors import SettingsError, Unavailable
 from shared.models import Lane
 from shared.settings import Settings, load_settings
 from shared.telemetry import log_failure
@@ -18,14 +18,15 @@ from shared.wiring import Adapters, load_adapters
 
 
 def resolve(event: dict[str, Any], context: LambdaContext | None) -> dict[str, Any]:
-    """Answer an HTTP API v2 event, also where the deployment's settings are wrong."""
+    """Answer an HTTP API v2 event, also where the deployment's settings are wrong or cannot be read."""
     try:
         app = load_app()
-    except SettingsError as exc:
+    except (SettingsError, Unavailable) as exc:
         request_id = event["requestContext"]["requestId"]
         log_failure("request_failed", exc, request_id=request_id)
         problem = problems.problem_of(exc, request_id=request_id)
-        headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+        form = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+        headers = {**form, **problems.retry_after(exc)}
         return {"statusCode": problem.status, "headers": headers, "body": problem.model_dump_json()}
     return app.resolve(event, context)  # type: ignore[arg-type] # off Lambda there is no context
 

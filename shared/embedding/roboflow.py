@@ -11,10 +11,11 @@ from typing import Final, TypeVar
 
 from pydantic import JsonValue
 
+from shared.embedding.byte_pairs import BytePairs
 from shared.embedding.local import Once
 from shared.embedding.manifest import Manifest
 from shared.embedding.roboflow_api import RoboflowApi
-from shared.embedding.tokens import clip_tokens, surely_fits
+from shared.embedding.vocabulary import surely_fits
 from shared.errors import InputError, OverBudget, PixseekError, SettingsError, Unavailable
 from shared.images import Picture
 from shared.models import EmbeddingModel, Vector
@@ -54,7 +55,7 @@ class RoboflowEmbedder(Embedder):
         )
         self._threads = Once(lambda: ThreadPoolExecutor(concurrency, thread_name_prefix="roboflow"))
         # Loaded for long texts only: most fit in any case.
-        self._tokens = Once(lambda: clip_tokens(context_tokens=None))
+        self._byte_pairs = Once(BytePairs)
 
     @property
     def model(self) -> EmbeddingModel:
@@ -123,9 +124,9 @@ class RoboflowEmbedder(Embedder):
         text = text.replace("<|", "< |")
         limit = self._model.context_tokens
         if limit is not None and not surely_fits(text, limit):
-            [tokens] = self._tokens.get().ids([text])
-            if len(tokens) > limit:
-                raise InputError(f"the text is too long for the model: {len(tokens)} tokens, at most {limit}")
+            tokens = self._byte_pairs.get().count(text)
+            if tokens > limit:
+                raise InputError(f"the text is too long for the model: {tokens} tokens, at most {limit}")
         return text
 
     def _ask(

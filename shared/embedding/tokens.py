@@ -1,25 +1,17 @@
 """Tokens: how long a text is for a model, and what the model reads of it."""
 
-import gzip
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from shared.embedding.weights import package_file, read_checked
-from shared.errors import InputError, SettingsError
+from shared.embedding.vocabulary import check_unicode, letters_of_bytes, read_merges
+from shared.errors import SettingsError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_PACKAGE: Final = "clip"
-_VOCABULARY: Final = "bpe_simple_vocab_16e6.txt.gz"
-_SHA256: Final = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 _START: Final = "<|startoftext|>"
 _END: Final = "<|endoftext|>"
-_SIZE: Final = 49408
-_MERGES: Final = slice(1, _SIZE - 2 * 256 - 2 + 1)
-"""The lines that hold the pairs that CLIP merges."""
 _WORD: Final = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
@@ -39,8 +31,7 @@ class Tokens:
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, marks included. Raises `InputError` for broken Unicode."""
         for text in texts:
-            if any("\ud800" <= character <= "\udfff" for character in text):
-                raise InputError("the text is not valid Unicode: it holds half of a surrogate pair")
+            check_unicode(text)
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
 
 
@@ -66,10 +57,8 @@ def clip_tokens(*, context_tokens: int | None) -> Tokens:
     """
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    packed = read_checked(package_file(_PACKAGE, _VOCABULARY), _SHA256)
-    lines = gzip.decompress(packed).decode("utf-8").split("\n")[_MERGES]
-    merges = [(first, second) for first, _, second in (line.partition(" ") for line in lines)]
-    letters = _letters_of_bytes()
+    merges = read_merges()
+    letters = letters_of_bytes()
     words = [
         *letters,
         *(f"{letter}</w>" for letter in letters),
@@ -94,25 +83,3 @@ def clip_tokens(*, context_tokens: int | None) -> Tokens:
         add_prefix_space=False,
     )
     return Tokens(tokenizer, context_tokens=context_tokens)
-
-
-def surely_fits(text: str, context_tokens: int) -> bool:
-    """Whether a text is so short that it fits in any case: no byte is more than one token.
-
-    Broken Unicode does not: `Tokens.ids` refuses it.
-    """
-    try:
-        return len(unicodedata.normalize("NFC", text).lower().encode("utf-8")) + 2 <= context_tokens
-    except UnicodeEncodeError:
-        return False
-
-
-def _letters_of_bytes() -> list[str]:
-    """A printable letter for each byte, in the order of CLIP's vocabulary: first those that are printable."""
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
-    others = 256 - len(printable)
-    return [chr(code) for code in [*printable, *range(256, 256 + others)]]

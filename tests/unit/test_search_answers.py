@@ -46,6 +46,16 @@ def test_a_form_searches_by_its_picture_and_its_search(deployment: Deployment) -
     assert "not a picture" in problem["detail"]
 
 
+def test_a_deployment_without_picture_queries_says_so_and_answers_the_others() -> None:
+    deployment = Deployment(PICTURE_QUERIES="false")
+
+    refused = deployment.ask("POST", "/search", files={"picture": ("a.png", b"any")})
+    found = deployment.ask("POST", "/search", json={"query": [{"text": "a dog"}, {"image_id": 7}]})
+
+    assert "PICTURE_QUERIES" in problem_in(refused, 400, "invalid-request")["detail"]
+    assert found.status == 200
+
+
 @pytest.mark.parametrize(
     ("error", "status", "name", "seconds"),
     [

@@ -1,11 +1,12 @@
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shared.errors import SettingsError
-from shared.settings import EmbeddingSettings, parse_embedding_settings, parse_settings
+from shared.settings import EmbeddingSettings, load_settings, parse_embedding_settings, parse_settings
 
 _GOOD = {
     "SUPABASE_URL": "https://abc.supabase.co",
@@ -274,3 +275,36 @@ def test_any_origin_may_be_allowed_by_a_star() -> None:
 def test_a_setting_of_the_api_that_makes_no_sense_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f": {name}"):
         parse_settings({**_GOOD, name: value})
+
+
+class TestSecretsOfParameterStore:
+    @pytest.fixture(autouse=True)
+    def deployed(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """A function whose environment has no secrets, and a store that has all."""
+        for name in ("SUPABASE_URL", "SUPABASE_ANON_KEY"):
+            monkeypatch.setenv(name, _GOOD[name])
+        monkeypatch.delenv("SUPABASE_SERVICE_ROLE_KEY", raising=False)
+        monkeypatch.setattr(
+            "shared.parameters.read_parameters",
+            lambda names, _: {name.rpartition("/")[2]: f"stored {name}" for name in names},
+        )
+        load_settings.cache_clear()
+        yield
+        load_settings.cache_clear()
+
+    def test_join_those_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSM_PARAMETERS", "/pixseek/prod/SUPABASE_SERVICE_ROLE_KEY, /p/WEBHOOK_SECRET,")
+
+        settings = load_settings()
+
+        assert settings.supabase_service_role_key.get_secret_value() == (
+            "stored /pixseek/prod/SUPABASE_SERVICE_ROLE_KEY"
+        )
+        assert settings.webhook_secrets() == ["stored /p/WEBHOOK_SECRET"]
+        assert settings.supabase_url == _GOOD["SUPABASE_URL"]
+
+    def test_are_not_looked_for_unless_they_are_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSM_PARAMETERS", "")
+
+        with pytest.raises(SettingsError, match="SUPABASE_SERVICE_ROLE_KEY"):
+            load_settings()

@@ -7,8 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from shared.embedding import tokens
-from shared.embedding.tokens import Tokens, clip_tokens, read_tokens, surely_fits
+from shared.embedding import vocabulary
+from shared.embedding.byte_pairs import BytePairs
+from shared.embedding.tokens import Tokens, clip_tokens, read_tokens
+from shared.embedding.vocabulary import surely_fits
 from shared.errors import InputError, SettingsError
 
 _START, _END = 49406, 49407
@@ -22,6 +24,11 @@ def clip() -> Tokens:
 @pytest.fixture(scope="module")
 def uncut() -> Tokens:
     return clip_tokens(context_tokens=None)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> BytePairs:
+    return BytePairs()
 
 
 # What OpenAI's tokenizer and transformers' give, as other projects have published it.
@@ -134,14 +141,14 @@ class TestATokenizerJson:
 
 
 def test_clips_own_tokens_need_the_package_that_carries_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_PACKAGE", "absent_package")
+    monkeypatch.setattr(vocabulary, "_PACKAGE", "absent_package")
 
     with pytest.raises(SettingsError, match=r"absent_package.*not installed"):
         clip_tokens(context_tokens=77)
 
 
 def test_a_vocabulary_that_was_altered_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_SHA256", "0" * 64)
+    monkeypatch.setattr(vocabulary, "_SHA256", "0" * 64)
 
     with pytest.raises(SettingsError, match="not the file of weights that was expected"):
         clip_tokens(context_tokens=77)
@@ -174,3 +181,27 @@ def test_a_word_that_is_not_in_the_vocabulary_is_no_error(tmp_path: Path) -> Non
     Tokenizer(models.WordLevel({"?": 0, "cat": 1}, unk_token="?")).save(str(path))
 
     assert read_tokens(path, context_tokens=None).ids(["cat", "dog"]) == [[1], [0]]
+
+
+class TestTheCountWithoutIds:
+    @given(st.text(st.characters(max_codepoint=0x9FFF, exclude_categories=["Cs", "Cn", "Co"]), max_size=60))
+    @example("it's we'll they're I'M don't '''s 's't")
+    @example("ΌΣΟΣ ΟΣ, İstanbul, Ⅷ ½ ²")
+    @example("caf\u00e9 cafe\u0301 \u0958\u2adc\U0001d15e ㋿ﷺ")
+    @example("a\x1cb\x1fc\x85d\u00a0e\u2028f\u3000g")
+    @example("___--==||\\//~~ 12345 a2b3 <|endoftext|>")
+    @example("🐶🏽\u200d🦰👩\u200d👩\u200d👧\u200d👦 日本語 안녕하세요")
+    def test_is_that_of_the_ids(self, uncut: Tokens, pairs: BytePairs, text: str) -> None:
+        [ids] = uncut.ids([text])
+
+        assert pairs.count(text) == len(ids)
+
+    @pytest.mark.parametrize("text", ["a photo of a cat " * 100, "安全帽" * 300, "x" * 1000])
+    def test_is_that_of_the_ids_of_a_long_text(self, uncut: Tokens, pairs: BytePairs, text: str) -> None:
+        [ids] = uncut.ids([text])
+
+        assert pairs.count(text) == len(ids)
+
+    def test_refuses_broken_unicode(self, pairs: BytePairs) -> None:
+        with pytest.raises(InputError, match="not valid Unicode"):
+            pairs.count("a cat \udc00")
