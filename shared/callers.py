@@ -14,6 +14,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import AccessDenied, SettingsError, Unavailable
+from shared.tls import tls_context
 
 if TYPE_CHECKING:
     import jwt
@@ -105,7 +106,9 @@ class _Keys:
         """Redirects are not followed. Raises `ValueError` for what cannot be a set of keys, and httpx's."""
         body, until = b"", self._clock() + self._timeout_s
         plain = {"Accept-Encoding": "identity"}  # a bound on what is read is one on what it unpacks to
-        with httpx.stream("GET", self._url, headers=plain, timeout=self._timeout_s) as response:
+        with httpx.stream(
+            "GET", self._url, headers=plain, timeout=self._timeout_s, verify=tls_context()
+        ) as response:
             if response.status_code != httpx.codes.OK:
                 raise ValueError(f"status {response.status_code}")
             for chunk in response.iter_raw():

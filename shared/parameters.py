@@ -14,6 +14,7 @@ import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.errors import SettingsError, Unavailable
+from shared.tls import tls_context
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _SERVICE: Final = "ssm"
@@ -67,7 +68,8 @@ def _get(names: Sequence[str], url: str, region: str, credentials: Credentials) 
     body = json.dumps({"Names": list(names), "WithDecryption": True}).encode()
     headers = signed_headers(url, body, region=region, credentials=credentials, now=datetime.now(UTC))
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(retries=_TRIES), timeout=_TIMEOUT_S) as client:
+        transport = httpx.HTTPTransport(verify=tls_context(), retries=_TRIES)
+        with httpx.Client(transport=transport, timeout=_TIMEOUT_S) as client:
             response = client.post(url, content=body, headers=headers)
     except httpx.HTTPError as exc:
         raise Unavailable(f"Parameter Store at {url} does not answer") from exc

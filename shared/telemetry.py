@@ -1,4 +1,4 @@
-"""Logs, a JSON line an outcome or a figure, and traces. Facts only: never bytes, vectors, secrets, queries."""
+"""Logs, a JSON line an outcome or a figure, and traces. Facts only: no bytes, vectors, secrets or queries."""
 
 import importlib.util
 from collections.abc import Callable

@@ -17,6 +17,7 @@ from shared.database.calls import call, limit_time, refuse_outage
 from shared.errors import AccessDenied, PixseekError, SettingsError
 from shared.hits import ImageState, Page, Query
 from shared.models import Lane, ObjectRef, Vector
+from shared.tls import tls_context
 
 _Reply = TypeVar("_Reply")
 _COUNT_SPARED_EVERY_S: Final = 1.0
@@ -44,7 +45,9 @@ class SearchDatabase:
         self._url = f"{url}/rest/v1"
         self._lane = lane
         self._http = httpx.Client(
-            timeout=timeout_s, event_hooks={"request": [limit_time], "response": [refuse_outage]}
+            verify=tls_context(),
+            timeout=timeout_s,
+            event_hooks={"request": [limit_time], "response": [refuse_outage]},
         )
         self._service_key = service_key
         self._service = self._client(service_key, service_key)

@@ -17,6 +17,7 @@ from shared.storage.faults import no_bucket
 from shared.storage.links import LinkMemory
 from shared.storage.names import check_name, check_path, unaddressable
 from shared.storage.supabase_faults import answered, check
+from shared.tls import tls_context
 
 _MOST_AT_ONCE: Final = 1000
 _DUPLICATE: Final = "409"
@@ -58,7 +59,7 @@ class SupabaseStorage:
     ) -> None:
         """`heads` and `list_page` ask the database: Storage's own API tells neither owners nor versions."""
         self._url = f"{url}/storage/v1/"
-        self._http = httpx.Client(timeout=timeout_s)
+        self._http = httpx.Client(verify=tls_context(), timeout=timeout_s)
         self._service_key = service_key
         self._anon_key = anon_key
         self._heads = heads
