@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help chaos demo serve test check test-all eval bench-search bench-search-http bench-embed bench-ingest bench-reembed format clean
+.PHONY: help chaos demo serve test check test-all eval bench-search bench-search-http bench-embed bench-ingest bench-reembed bench-coldstart package deploy-supabase deploy-aws remove-aws format clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -52,10 +52,30 @@ bench-ingest: $(READY) ## upload to searchable beside the guide's way, memory, d
 bench-reembed: $(READY) ## another model while searches go on, and audits, into build/bench/reembed.json; smaller by IMAGES, AUDIT_KEYS, RECALL_ROWS
 	@.venv/bin/python -m benchmarks.reembed
 
+bench-coldstart: $(READY) .uv/bin/uv ## cold starts and zips beside the guide's way, into build/bench/coldstart.json; fewer by ROUNDS
+	@.venv/bin/python -m benchmarks.coldstart
+
 EVENTS ?= 2000
 
 chaos: $(READY) ## the index under faults: events lost, twice, shuffled; outages; kills; into build/bench/chaos.json
 	@EVENTS=$(EVENTS) .venv/bin/python -m benchmarks.chaos
+
+# Variables that are given to make reach the command by its environment.
+package: $(READY) ## a zip of each function for AWS Lambda, into build/aws; by ARCH, EMBEDDER, STORAGE, PICTURE_QUERIES, TRACING or STAGE
+	@.venv/bin/python -m infra.bundle
+	@.venv/bin/python -m infra.bundle --audit
+
+deploy-supabase: $(READY) ## migrations, buckets, policies and the webhook into the Supabase project of .env.STAGE; OPTIONS=--dry-run
+	@test -n "$(STAGE)" || { echo "which stage? Copy .env.example to .env.prod, fill it in, then: make $@ STAGE=prod" >&2; exit 2; }
+	@.venv/bin/python -m infra.hosted deploy --stage "$(STAGE)" $(OPTIONS)
+
+deploy-aws: $(READY) ## the functions of .env.STAGE to AWS: make deploy-aws STAGE=prod
+	@test -n "$(STAGE)" || { echo "which stage? Copy .env.example to .env.prod, fill it in, then: make $@ STAGE=prod" >&2; exit 2; }
+	@.venv/bin/python -m infra.aws deploy --stage "$(STAGE)"
+
+remove-aws: $(READY) ## delete a stage from AWS; buckets with pictures stay: make remove-aws STAGE=prod
+	@test -n "$(STAGE)" || { echo "which stage? make $@ STAGE=prod" >&2; exit 2; }
+	@.venv/bin/python -m infra.aws remove --stage "$(STAGE)"
 
 format: $(READY) ## format and mend what can be mended
 	@.venv/bin/ruff format .

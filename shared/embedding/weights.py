@@ -13,7 +13,7 @@ def package_file(package: str, name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise SettingsError(
             f"the embedder needs the package {package}, which is not installed: install pixseek with the "
-            "embedder's extra (local, clip or roboflow)"
+            "embedder's extra (offline, clip or roboflow)"
         )
     return Path(spec.submodule_search_locations[0]) / name
 

@@ -1,0 +1,66 @@
+"""The Python that Lambda runs, found on this machine."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from infra.bundle.errors import BundleError
+
+VERSION: Final = "3.13"
+TAG: Final = "cpython-313"
+
+_HOW: Final = (
+    f"Install Python {VERSION} (for instance `uv python install {VERSION}` or `pyenv install {VERSION}`) and "
+    "put it in PATH, or name it in LAMBDA_PYTHON."
+)
+_ASK: Final = "import sys; print('%d.%d' % sys.version_info[:2], sys.implementation.name, sys.executable)"
+
+
+@cache
+def lambda_python() -> Path:
+    """The interpreter of LAMBDA_PYTHON, or python3.13 of PATH or pyenv. Raises `BundleError`."""
+    return find_python(os.environ)
+
+
+def find_python(environment: Mapping[str, str]) -> Path:
+    """The first that runs and is what Lambda runs. Raises `BundleError` that says how to get one."""
+    named = environment.get("LAMBDA_PYTHON", "")
+    others = []
+    for candidate in _candidates(named or f"python{VERSION}", environment):
+        version, executable = _asked(candidate)
+        if version == f"{VERSION} cpython":
+            return executable
+        if version:
+            others.append(f"{candidate} is {version}")
+    if others:
+        raise BundleError(
+            f"the functions run on CPython {VERSION}, and their compiled files fit no other: "
+            f"{'; '.join(others)}. {_HOW}"
+        )
+    raise BundleError(f"{named or f'python{VERSION}'} was not found, or does not run. {_HOW}")
+
+
+def _candidates(name: str, environment: Mapping[str, str]) -> Iterator[Path]:
+    if os.sep in name:
+        yield Path(name)
+        return
+    for folder in environment.get("PATH", os.defpath).split(os.pathsep):
+        found = shutil.which(name, path=folder)
+        if found:
+            yield Path(found)
+    root = environment.get("PYENV_ROOT") or Path(environment.get("HOME", "/"), ".pyenv")
+    yield from sorted(Path(root, "versions").glob(f"{VERSION}*/bin/{name}"), reverse=True)
+
+
+def _asked(python: Path) -> tuple[str, Path]:
+    """Version and place. Empty when it does not run: a shim of pyenv may stand for nothing."""
+    try:
+        done = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, text=True, timeout=30)  # noqa: S603 -- ours, no shell
+    except (OSError, subprocess.TimeoutExpired):
+        return "", python
+    words = done.stdout.strip().split(" ", 2)
+    return (" ".join(words[:2]), Path(words[2])) if done.returncode == 0 and len(words) == 3 else ("", python)
