@@ -10,6 +10,7 @@ from infra.cli import (
     audit,
     backfill,
     demo,
+    doctor,
     failures,
     forget,
     index,
@@ -42,6 +43,7 @@ app.command()(demo.demo)
 app.command()(index.index)
 app.command()(search.search)
 app.command()(status.status)
+app.command()(doctor.doctor)
 app.command()(failures.failures)
 app.command()(spending.spending)
 app.command()(audit.audit)

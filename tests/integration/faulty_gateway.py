@@ -1,6 +1,7 @@
 """The stack's gateway as an outage leaves it: some paths hang, or answer something else."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 import httpx
+
+from shared.events import SECRET_HEADER
 
 _HANGS_S: Final = 15.0
 """Not for ever: a test of what waits for it then fails instead of hanging."""
@@ -31,6 +34,8 @@ class FaultyGateway:
 
     url: str
     faults: dict[str, Fault] = field(default_factory=dict)
+    ahead_s: float = 0.0
+    """Of all other clocks."""
 
     def fault_of(self, path: str) -> Fault | None:
         return next((fault for start, fault in self.faults.items() if path.startswith(start)), None)
@@ -50,7 +55,15 @@ def faulty_gateway(upstream: str) -> Iterator[FaultyGateway]:
             content = self.rfile.read(int(self.headers.get("content-length") or 0))
             fault = gateway.fault_of(self.path)
             if fault is None:
-                kept = {"authorization", "apikey", "content-type", "accept", "prefer"}
+                kept = {
+                    "authorization",
+                    "apikey",
+                    "content-type",
+                    "accept",
+                    "accept-profile",
+                    "prefer",
+                    SECRET_HEADER,
+                }
                 headers = {name: value for name, value in self.headers.items() if name.lower() in kept}
                 answer = client.request(self.command, self.path, content=content, headers=headers)
                 fault = Fault(answer.status_code, answer.content, answer.headers.get("content-type", ""))
@@ -62,9 +75,13 @@ def faulty_gateway(upstream: str) -> Iterator[FaultyGateway]:
             self.send_header("content-type", fault.content_type)
             self.send_header("content-length", str(len(fault.body)))
             self.end_headers()
-            self.wfile.write(fault.body)
+            if self.command != "HEAD":
+                self.wfile.write(fault.body)
 
         def do_GET(self) -> None:
+            self._answer()
+
+        def do_HEAD(self) -> None:
             self._answer()
 
         def do_POST(self) -> None:
@@ -76,6 +93,9 @@ def faulty_gateway(upstream: str) -> Iterator[FaultyGateway]:
         def handle(self) -> None:
             with suppress(ConnectionError):  # whoever asked may leave
                 super().handle()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string((timestamp or time.time()) + gateway.ahead_s)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
             pass

@@ -69,6 +69,7 @@ _FOR_THE_SERVICE = [
     "count_request_v1",
     "create_model_v1",
     "daily_calls_v1",
+    "doctor_v1",
     "drop_model_v1",
     "end_audit_v1",
     "failed_images_v1",
@@ -285,6 +286,7 @@ def test_whoever_may_call_a_function_is_not_refused(caller: str, function: str, 
         ("images_to_forget_v1", {"owner_id": _ALICE}),
         ("forget_images_v1", {"image_ids": [1]}),
         ("scrub_tombstones_v1", {"older_than_days": 0}),
+        ("doctor_v1", {}),
     ],
 )
 @pytest.mark.parametrize("caller", ["anybody", "alice"])

@@ -2,6 +2,9 @@
 
 import pytest
 
+from infra.doctor.expected import RECORD, expected_schema, makers, name_of
+from infra.doctor.facts import Facts
+from infra.doctor.record import recorded
 from tests.integration.sql.conftest import MIGRATIONS, Database, Session
 
 
@@ -23,6 +26,19 @@ def test_every_migration_is_recorded_as_the_supabase_cli_does(catalogue: Session
     )
 
     assert recorded == [tuple(path.stem.split("_", 1)) for path in files]
+
+
+def test_the_doctor_knows_what_the_migrations_make(catalogue: Session) -> None:
+    """Else, after a migration: `python -m infra.doctor.record`."""
+    [(answer,)] = _rows(catalogue, "select public.doctor_v1()")
+
+    assert recorded(Facts.model_validate(answer)) == RECORD.read_text()
+
+
+def test_the_doctor_knows_which_migration_makes_each_function() -> None:
+    made = {name_of(signature) for signature in expected_schema().functions}
+
+    assert made <= makers().keys()
 
 
 def test_every_function_has_a_fixed_search_path(catalogue: Session) -> None:

@@ -1,0 +1,52 @@
+"""Whether all clocks tell the same time: links and tokens are good for a while."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx
+from pydantic import TypeAdapter
+
+from infra.doctor.deployment import Deployment
+from infra.doctor.facts import Facts
+from infra.doctor.findings import Finding, NotLookedAt, not_looked_at, ok, wrong
+
+MOST_S: Final = 30.0
+_NTP: Final = "set the clock by the network (timedatectl set-ntp true)"
+
+
+def look(deployment: Deployment) -> Iterator[Finding]:
+    """That of this machine beside those of the database and of the search function."""
+    try:
+        began = time.time()
+        # Anew: what was answered before is from another moment.
+        now = deployment.call(TypeAdapter(Facts), "doctor_v1").now
+        yield clock_finding("database", now, began, time.time())
+    except NotLookedAt as exc:
+        yield not_looked_at("clock.database", str(exc))
+    yield _function(deployment)
+
+
+def _function(deployment: Deployment) -> Finding:
+    url = deployment.variables.get("SEARCH_URL", "").rstrip("/")
+    if not url:
+        return not_looked_at("clock.function", "SEARCH_URL is not set")
+    began = time.time()
+    try:
+        date = deployment.http.get(f"{url}/health").headers["Date"]
+        return clock_finding("function", parsedate_to_datetime(date), began, time.time())
+    except (httpx.HTTPError, KeyError, ValueError):
+        return not_looked_at("clock.function", f"{url} does not tell its time")
+
+
+def clock_finding(whose: str, told: datetime, began: float, ended: float) -> Finding:
+    """`told` between the times `began` and `ended` of this machine."""
+    behind_s, ahead_s = began - told.timestamp(), told.timestamp() - ended
+    apart_s = max(behind_s, ahead_s, 0.0)
+    if apart_s <= MOST_S:
+        return ok(f"clock.{whose}", f"the clock of the {whose} and that of this machine agree")
+    way = "behind" if behind_s > 0 else "ahead of"
+    what = f"the clock of the {whose} is {apart_s:.0f} s {way} that of this machine: links and tokens fail"
+    return wrong(f"clock.{whose}", what, f"{_NTP}: that of this machine, unless another agrees with it")

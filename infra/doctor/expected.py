@@ -1,0 +1,40 @@
+"""What a database has to have: as `infra.doctor.record` has found it in one that was migrated."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from infra.doctor.facts import Schema
+from infra.local.home import ROOT
+
+MIGRATIONS: Final = ROOT / "supabase" / "migrations"
+RECORD: Final = Path(__file__).with_name("schema.json")
+_MADE: Final = re.compile(r"^create (?:or replace )?function ((?:public|pixseek)\.\w+)", re.MULTILINE)
+
+
+@cache
+def expected_schema() -> Schema:
+    """As all migrations leave it."""
+    return Schema.model_validate_json(RECORD.read_bytes())
+
+
+@cache
+def migrations() -> tuple[str, ...]:
+    """The names of the migrations, the oldest first."""
+    return tuple(path.stem for path in sorted(MIGRATIONS.glob("*.sql")))
+
+
+@cache
+def makers() -> dict[str, tuple[str, ...]]:
+    """The migrations that make or replace each function, by the functions' names, the oldest first."""
+    found: dict[str, list[str]] = {}
+    for migration in migrations():
+        for name in _MADE.findall((MIGRATIONS / f"{migration}.sql").read_text()):
+            found.setdefault(name, []).append(migration)
+    return {name: tuple(dict.fromkeys(made)) for name, made in found.items()}
+
+
+def name_of(signature: str) -> str:
+    """Of a function, without its arguments."""
+    return signature.partition("(")[0]

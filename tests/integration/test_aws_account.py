@@ -1,0 +1,302 @@
+"""What a deployment does in an AWS account beside osls: secrets, buckets, notifications, stacks (moto)."""
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.cloudformation.models import cloudformation_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+from infra.aws.account import Account
+from infra.aws.buckets import check_buckets
+from infra.aws.errors import AwsError
+from infra.aws.notification import EVENTS, attach, detach
+from infra.aws.osls import check_node
+from infra.aws.parameters import prune_parameters, put_parameters
+from infra.aws.plan import Plan, read_plan
+from infra.aws.stack import Stack
+
+pytestmark = pytest.mark.long
+
+_REGION = "eu-central-1"
+_OTHER = "eu-west-1"
+_STACK = "pixseek-prod"
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without an account."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def account(outside: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:  # noqa: ARG001 -- it comes first
+    monkeypatch.setenv("MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS", "false")
+    with mock_aws():
+        yield Account.connect(_REGION)
+
+
+def _make_bucket(name: str, region: str = _REGION) -> None:
+    where: Any = {"LocationConstraint": region}
+    boto3.client("s3", region_name=region).create_bucket(Bucket=name, CreateBucketConfiguration=where)
+
+
+def _plan(**more: str) -> Plan:
+    stage = {
+        "AWS_REGION": _REGION,
+        "SUPABASE_URL": "https://abcdefghijklmnopqrst.supabase.co",
+        "SUPABASE_ANON_KEY": "anon",
+        "SUPABASE_SERVICE_ROLE_KEY": "service",
+        "EMBEDDER": "roboflow",
+        "ROBOFLOW_API_KEY": "key",
+        "STORAGE": "s3",
+        "S3_BUCKET": "photos",
+    }
+    return read_plan("prod", stage | more)
+
+
+def test_without_credentials_it_says_where_to_get_some(outside: None) -> None:  # noqa: ARG001 -- it takes them away
+    with pytest.raises(AwsError, match="there are no AWS credentials: `aws configure`"):
+        Account.connect(_REGION)
+
+
+def test_a_profile_that_is_not_there_is_named_as_the_cause(
+    outside: None,  # noqa: ARG001 -- it takes the others away
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    with pytest.raises(AwsError, match="AWS_PROFILE names a profile"):
+        Account.connect(_REGION)
+
+
+def test_a_program_that_is_called_gets_region_and_credentials(account: Account) -> None:
+    given = account.environment()
+
+    assert given["AWS_REGION"] == _REGION
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} < given.keys()
+
+
+def _kept() -> dict[str, tuple[str, str, int]]:
+    """Values, types and versions of parameters."""
+    listed = boto3.client("ssm", region_name=_REGION).get_parameters_by_path(
+        Path="/", Recursive=True, WithDecryption=True
+    )
+    return {one["Name"]: (one["Value"], one["Type"], one["Version"]) for one in listed["Parameters"]}
+
+
+def test_secrets_are_put_encrypted(account: Account) -> None:
+    changed = put_parameters(account, "prod", {"ROBOFLOW_API_KEY": "a", "WEBHOOK_SECRET": "b"})
+
+    assert changed == ["ROBOFLOW_API_KEY", "WEBHOOK_SECRET"]
+    assert _kept() == {
+        "/pixseek/prod/ROBOFLOW_API_KEY": ("a", "SecureString", 1),
+        "/pixseek/prod/WEBHOOK_SECRET": ("b", "SecureString", 1),
+    }
+
+
+def test_secrets_that_have_not_changed_are_left_alone(account: Account) -> None:
+    put_parameters(account, "prod", {"ROBOFLOW_API_KEY": "a", "WEBHOOK_SECRET": "b"})
+
+    changed = put_parameters(account, "prod", {"ROBOFLOW_API_KEY": "a", "WEBHOOK_SECRET": "c"})
+
+    assert changed == ["WEBHOOK_SECRET"]
+    assert _kept()["/pixseek/prod/ROBOFLOW_API_KEY"] == ("a", "SecureString", 1)
+    assert _kept()["/pixseek/prod/WEBHOOK_SECRET"] == ("c", "SecureString", 2)
+
+
+def test_secrets_that_a_stage_no_longer_names_are_deleted_and_no_other_stages(account: Account) -> None:
+    for stage in ("prod", "prod-2"):
+        put_parameters(account, stage, {"WEBHOOK_SECRET": "b", "WEBHOOK_SECRET_BEFORE": "a"})
+
+    gone = prune_parameters(account, "prod", {"WEBHOOK_SECRET": "b"})
+
+    assert gone == ["WEBHOOK_SECRET_BEFORE"]
+    assert set(_kept()) == {
+        "/pixseek/prod/WEBHOOK_SECRET",
+        "/pixseek/prod-2/WEBHOOK_SECRET",
+        "/pixseek/prod-2/WEBHOOK_SECRET_BEFORE",
+    }
+
+
+def test_a_bucket_of_the_stack_need_not_be_there_yet(account: Account) -> None:
+    check_buckets(_plan(), account, in_stack=())
+
+
+def test_a_bucket_that_the_stack_made_is_its_own(account: Account) -> None:
+    _make_bucket("photos")
+    _make_bucket("photos-previews")
+
+    check_buckets(_plan(), account, in_stack={"photos", "photos-previews"})
+
+
+def test_a_bucket_that_is_there_is_not_made_again(account: Account) -> None:
+    _make_bucket("photos")
+
+    with pytest.raises(AwsError, match="S3_BUCKET_EXISTS=true takes it as it is"):
+        check_buckets(_plan(), account, in_stack=())
+
+
+def test_a_bucket_that_should_be_there_and_is_not_is_named(account: Account) -> None:
+    with pytest.raises(AwsError, match=r"no bucket photos: make it.*\n.*no bucket photos-previews"):
+        check_buckets(_plan(S3_BUCKET_EXISTS="true"), account, in_stack=())
+
+
+def test_without_previews_their_bucket_need_not_be_there(account: Account) -> None:
+    _make_bucket("photos")
+
+    check_buckets(_plan(S3_BUCKET_EXISTS="true", PREVIEWS="false"), account, in_stack=())
+
+
+def test_a_bucket_of_another_region_is_named_with_both(account: Account) -> None:
+    _make_bucket("photos", _OTHER)
+    _make_bucket("photos-previews")
+
+    with pytest.raises(AwsError, match=f"photos lies in {_OTHER}, and AWS_REGION is {_REGION}"):
+        check_buckets(_plan(S3_BUCKET_EXISTS="true"), account, in_stack=())
+
+
+def test_a_bucket_of_another_account_is_refused(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTO_ACCOUNT_ID", "999999999999")
+    _make_bucket("photos")
+    monkeypatch.delenv("MOTO_ACCOUNT_ID")
+
+    with pytest.raises(AwsError, match="photos belongs to another account"):
+        check_buckets(_plan(), account, in_stack=())
+
+
+_QUEUE = f"arn:aws:sqs:{_REGION}:{DEFAULT_ACCOUNT_ID}:{_STACK}-index"
+_TOPIC = f"arn:aws:sns:{_REGION}:{DEFAULT_ACCOUNT_ID}:others"
+
+
+@pytest.fixture
+def notifications(account: Account) -> Callable[[], dict[str, Any]]:  # noqa: ARG001 -- it is the account's bucket
+    """Of a bucket that tells another's topic of its replicas."""
+    _make_bucket("photos")
+    boto3.client("sqs", region_name=_REGION).create_queue(QueueName=f"{_STACK}-index")
+    boto3.client("sns", region_name=_REGION).create_topic(Name="others")
+    s3 = boto3.client("s3", region_name=_REGION)
+    others: Any = {"Id": "others", "TopicArn": _TOPIC, "Events": ["s3:Replication:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket="photos", NotificationConfiguration={"TopicConfigurations": [others]}
+    )
+    return lambda: dict(s3.get_bucket_notification_configuration(Bucket="photos"))
+
+
+def test_a_bucket_sends_its_events_beside_what_else_it_sends(
+    account: Account, notifications: Callable[[], dict[str, Any]]
+) -> None:
+    attach(account, "photos", _STACK, _QUEUE)
+    attach(account, "photos", _STACK, _QUEUE)
+
+    [ours] = notifications()["QueueConfigurations"]
+    [others] = notifications()["TopicConfigurations"]
+    assert ours == {"Id": _STACK, "QueueArn": _QUEUE, "Events": list(EVENTS)}
+    assert others["TopicArn"] == _TOPIC
+
+
+def test_a_bucket_that_sends_no_more_leaves_the_others(
+    account: Account, notifications: Callable[[], dict[str, Any]]
+) -> None:
+    attach(account, "photos", _STACK, _QUEUE)
+
+    detach(account, "photos", _QUEUE)
+
+    assert "QueueConfigurations" not in notifications()
+    assert len(notifications()["TopicConfigurations"]) == 1
+
+
+def test_what_a_stack_left_at_its_bucket_is_replaced(
+    account: Account, notifications: Callable[[], dict[str, Any]]
+) -> None:
+    attach(account, "photos", "a name of CloudFormation's", _QUEUE)
+
+    attach(account, "photos", _STACK, _QUEUE)
+
+    assert [queue["Id"] for queue in notifications()["QueueConfigurations"]] == [_STACK]
+
+
+@pytest.fixture
+def stack(account: Account) -> Stack:
+    template = {
+        "Resources": {"Photos": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "photos"}}},
+        "Outputs": {"BucketName": {"Value": {"Ref": "Photos"}}},
+    }
+    boto3.client("cloudformation", region_name=_REGION).create_stack(
+        StackName=_STACK, TemplateBody=json.dumps(template)
+    )
+    return Stack(account, _STACK)
+
+
+def _set_status(status: str) -> None:
+    [found] = cloudformation_backends[DEFAULT_ACCOUNT_ID][_REGION].stacks.values()
+    found.status = status
+
+
+def test_a_stack_tells_its_outputs_and_its_buckets(stack: Stack) -> None:
+    assert stack.status() == "CREATE_COMPLETE"
+    assert stack.outputs() == {"BucketName": "photos"}
+    assert stack.buckets() == {"photos"}
+
+
+def test_a_stack_that_is_not_there_has_nothing(account: Account) -> None:
+    stack = Stack(account, _STACK)
+
+    assert (stack.status(), stack.outputs(), stack.buckets()) == (None, {}, set())
+
+
+def test_a_stack_that_was_never_whole_is_deleted_first(stack: Stack) -> None:
+    _set_status("ROLLBACK_COMPLETE")
+    said: list[str] = []
+
+    stack.mend(said.append)
+
+    assert stack.status() is None
+    assert said == ["the stack pixseek-prod was never whole (ROLLBACK_COMPLETE): deleting it first"]
+
+
+def test_a_stack_that_is_being_changed_is_left_alone(stack: Stack) -> None:
+    _set_status("UPDATE_IN_PROGRESS")
+
+    with pytest.raises(AwsError, match="wait until that is over"):
+        stack.mend(lambda _: None)
+
+
+def test_a_stack_that_is_well_is_left_as_it_is(stack: Stack) -> None:
+    said: list[str] = []
+
+    stack.mend(said.append)
+
+    assert stack.status() == "CREATE_COMPLETE"
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("script", "said"), [("echo v18.19.0", "Node.js is v18.19.0"), ("exit 1", "Node.js is broken")]
+)
+def test_a_node_that_is_too_old_is_told(
+    script: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = tmp_path / "node"
+    node.write_text(f"#!/bin/sh\n{script}\n")
+    node.chmod(node.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(AwsError, match=f"{said}: osls needs 20"):
+        check_node()
+
+
+def test_without_node_it_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(AwsError, match=r"Node\.js is missing"):
+        check_node()
