@@ -1,9 +1,9 @@
 -- Tells pixseek's function of every change in Storage, on a hosted project. Not a migration: it needs pg_net and
--- Vault, which the embedded Postgres lacks. Apply it once, as postgres, after the migrations: in the SQL editor, or
--- by psql -v ON_ERROR_STOP=1 -f. Again is fine. Instead of a webhook from the dashboard, which keeps its headers,
--- and so the secret, where everybody can read them who can read the catalogue.
+-- Vault, which the embedded Postgres lacks. `make deploy-supabase` does all of this. By hand: apply it as postgres, after
+-- the migrations, in the SQL editor, or by psql -v ON_ERROR_STOP=1 -f. Again is fine. Instead of a webhook from the
+-- dashboard, which keeps its headers, and so the secret, where everybody can read them who can read the catalogue.
 --
--- Before, once (database > extensions: pg_net, Vault):
+-- By hand, before, once (database > extensions: pg_net, Vault):
 --   select vault.create_secret('https://<the function>', 'pixseek_index_url', 'where changes in Storage are posted');
 --   select vault.create_secret('<32 random characters>', 'pixseek_webhook_secret', 'sent as x-webhook-secret');
 --

@@ -1,6 +1,5 @@
-"""npm packages, as tests/system/node/package-lock.json pins them, into build/cache."""
+"""npm packages for tests: npm itself is installed where it is missing and may be."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -8,46 +7,36 @@ from pathlib import Path
 
 import pytest
 
-from infra.debian import CACHE, filled_once
+from infra.npm import NpmError
+from infra.npm import modules as pinned_modules
 
 _PINNED = Path(__file__).with_name("node")
-_LOCK = "package-lock.json"
 _TIMEOUT_S = 300
 
 
-def modules() -> Path:
+def modules(pinned: Path = _PINNED) -> Path:
     """The folder `node_modules`. A test that cannot have it fails with the reason."""
-    digest = hashlib.sha256((_PINNED / _LOCK).read_bytes()).hexdigest()
-    return filled_once(CACHE / f"npm-{digest[:12]}", _fill) / "node_modules"
-
-
-def _fill(folder: Path) -> None:
     if shutil.which("npm") is None:
         _install_npm()
-    for name in ("package.json", _LOCK):
-        shutil.copy(_PINNED / name, folder)
-    _run(folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
+    try:
+        return pinned_modules(pinned)
+    except NpmError as exc:
+        pytest.fail(str(exc), pytrace=False)
 
 
 def _install_npm() -> None:
     """npm needs hundreds of Debian's packages, so it is installed rather than unpacked."""
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         pytest.fail("npm is missing, and only root can apt-get it: install Node.js ≥ 20", pytrace=False)
-    _run(_PINNED, "apt-get", "update", "--quiet")
-    _run(_PINNED, "apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "nodejs", "npm")
+    _run("apt-get", "update", "--quiet")
+    _run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "nodejs", "npm")
 
 
-def _run(folder: Path, *command: str) -> None:
+def _run(*command: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     try:
         subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
+            command, env=environment, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
         pytest.fail(f"`{' '.join(command)}` took more than {_TIMEOUT_S} s", pytrace=False)

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from infra.hosted.supabase_cli import PINNED
 from infra.local.home import ROOT
 from infra.local.migrations import migrate
 from infra.local.postgres import Postgres
@@ -34,7 +35,7 @@ class Supabase:
         self.migrations.mkdir(parents=True)
         shutil.copy(ROOT / "supabase" / "config.toml", folder / "supabase")
         self._folder = folder
-        self._program = npm.modules() / "@supabase" / "cli-linux-x64" / "bin" / "supabase"
+        self._program = npm.modules(PINNED) / "@supabase" / "cli-linux-x64" / "bin" / "supabase"
 
     def run(self, dsn: str, *command: str) -> _Run:
         return subprocess.run(
