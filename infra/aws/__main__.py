@@ -1,0 +1,58 @@
+"""`python -m infra.aws deploy --stage prod`: brings a stage to AWS."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from infra.aws import deploying
+from infra.aws.account import Account
+from infra.aws.errors import AwsError
+from infra.aws.plan import Plan, read_plan
+from infra.aws.stage import StageError, read_stage
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Stage = Annotated[str, typer.Option(help="Which .env.<stage> says what is wanted.")]
+
+
+@app.command()
+def deploy(stage: Stage) -> None:
+    """Check, bundle, put the secrets into Parameter Store, deploy. Again is fine."""
+    deploying.deploy(_plan(stage), _report)
+
+
+@app.command()
+def secrets(stage: Stage) -> None:
+    """Put the secrets into Parameter Store. Functions that run read them when they are deployed again."""
+    plan = _plan(stage)
+    deploying.put_secrets(plan, Account.connect(plan.place.aws_region), _report)
+
+
+@app.command()
+def remove(stage: Stage) -> None:
+    """Delete the stage from AWS. Buckets with pictures stay."""
+    deploying.remove(_plan(stage), _report)
+
+
+def _plan(stage: str) -> Plan:
+    return read_plan(stage, read_stage(stage))
+
+
+def _report(line: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(escape(line))
+
+
+def main() -> None:
+    """Run the command; an error that is raised on purpose is one message, not a traceback."""
+    try:
+        app()
+    except (AwsError, StageError) as exc:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(exc))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

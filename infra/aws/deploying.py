@@ -1,0 +1,90 @@
+"""Deploys a stage to AWS, or removes it: each step says what it does, and can be done again."""
+
+from collections.abc import Callable
+from typing import Final
+
+from infra.aws import osls
+from infra.aws.account import Account
+from infra.aws.buckets import check_buckets
+from infra.aws.errors import AwsError
+from infra.aws.notification import attach, detach
+from infra.aws.outcome import outcome
+from infra.aws.parameters import prune_parameters, put_parameters
+from infra.aws.plan import Plan
+from infra.aws.preflight import check_concurrency, check_project, check_tools
+from infra.aws.stack import Stack
+from infra.bundle import ENTRIES, BundleError, build
+from infra.local.home import ROOT
+
+_BUNDLES: Final = ROOT / "build" / "aws"
+Report = Callable[[str], None]
+
+
+def deploy(plan: Plan, report: Report) -> None:
+    """Raises `AwsError`."""
+    report(f"checking: this machine, {plan.settings.supabase_url}, AWS in {plan.place.aws_region}")
+    check_tools(plan)
+    check_project(plan.variables)
+    account = Account.connect(plan.place.aws_region)
+    stack = Stack(account, plan.stack)
+    check_buckets(plan, account, stack.buckets())
+    check_concurrency(plan, account)
+    stack.mend(report)
+    _bundle(plan, report)
+    put_secrets(plan, account, report)
+    # By force, because functions that run on would keep the secrets that they have read.
+    osls.run(plan, account.environment(), "deploy", "--force")
+    for name in prune_parameters(account, plan.stage, plan.secrets):
+        report(f"secrets: {name} is not in .env.{plan.stage} any more, and deleted")
+    _send_events(plan, account, report)
+    for line in outcome(plan, stack.outputs()):
+        report(line)
+
+
+def put_secrets(plan: Plan, account: Account, report: Report) -> None:
+    """Only those that differ. Raises `AwsError`."""
+    changed = put_parameters(account, plan.stage, plan.secrets)
+    report(f"secrets: {', '.join(changed)} to Parameter Store" if changed else "secrets: none has changed")
+
+
+def remove(plan: Plan, report: Report) -> None:
+    """Pictures stay. Raises `AwsError`."""
+    account = Account.connect(plan.place.aws_region)
+    stack = Stack(account, plan.stack)
+    if plan.place.s3_bucket_exists == "true" and plan.buckets:
+        detach(account, plan.buckets[0], _queue_arn(plan, account))
+        report(f"{plan.buckets[0]} sends no more events to pixseek")
+    if stack.status() is None:
+        report(f"there is no stack {plan.stack} in {account.region}")
+    else:
+        osls.run(plan, account.environment(), "remove")
+    gone = prune_parameters(account, plan.stage, {})
+    report(f"secrets: {len(gone)} deleted from Parameter Store")
+    if plan.buckets:
+        report(f"kept: the buckets {' and '.join(plan.buckets)} with all that is in them, and the index")
+        report("to deploy this stage again with them, set S3_BUCKET_EXISTS=true")
+    else:
+        report("kept: the pictures in Supabase Storage, and the index")
+        report("next: `make deploy-supabase` with WEBHOOK_URL empty, so that the database posts nowhere")
+
+
+def _bundle(plan: Plan, report: Report) -> None:
+    if plan.choice is None:
+        return
+    try:
+        for function in ENTRIES:
+            report(f"bundling: {function} for {plan.choice.arch}")
+            build(function, plan.choice, _BUNDLES)
+    except BundleError as exc:
+        raise AwsError(str(exc)) from exc
+
+
+def _send_events(plan: Plan, account: Account, report: Report) -> None:
+    """A bucket of the stack has its notification from there."""
+    if plan.place.s3_bucket_exists == "true" and plan.buckets:
+        attach(account, plan.buckets[0], plan.stack, _queue_arn(plan, account))
+        report(f"{plan.buckets[0]} sends its events to the queue {plan.stack}-index")
+
+
+def _queue_arn(plan: Plan, account: Account) -> str:
+    return f"arn:{account.partition}:sqs:{account.region}:{account.number}:{plan.stack}-index"

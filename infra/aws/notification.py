@@ -1,0 +1,50 @@
+"""The events of a bucket that was there before: sent to the queue, beside what else it sends."""
+
+from typing import Any, Final
+
+from infra.aws.account import Account, answering, code_of
+from infra.aws.errors import AwsError
+
+EVENTS: Final = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")
+_REFUSED: Final = "InvalidArgument"
+
+
+def attach(account: Account, bucket: str, name: str, queue_arn: str) -> None:
+    """Raises `AwsError`, also when what the bucket sends elsewhere leaves no room for it."""
+    _replace(account, bucket, queue_arn, [{"Id": name, "QueueArn": queue_arn, "Events": list(EVENTS)}])
+
+
+def detach(account: Account, bucket: str, queue_arn: str) -> None:
+    """Raises `AwsError`."""
+    _replace(account, bucket, queue_arn, [])
+
+
+def _replace(account: Account, bucket: str, queue_arn: str, wanted: list[dict[str, Any]]) -> None:
+    """What goes to this queue; a bucket that a stack made and left has it under another name."""
+    client = account.client("s3")
+    with answering("s3:GetBucketNotification", account.region):
+        sent = client.get_bucket_notification_configuration(Bucket=bucket, ExpectedBucketOwner=account.number)
+    sent.pop("ResponseMetadata", None)
+    queues = sent.get("QueueConfigurations", [])
+    changed = [queue for queue in queues if queue["QueueArn"] != queue_arn] + wanted
+    if changed != queues:
+        _put(account, bucket, {**sent, "QueueConfigurations": changed})
+
+
+def _put(account: Account, bucket: str, sent: dict[str, Any]) -> None:
+    from botocore.exceptions import ClientError
+
+    with answering("s3:PutBucketNotification", account.region):
+        try:
+            account.client("s3").put_bucket_notification_configuration(
+                Bucket=bucket, NotificationConfiguration=sent, ExpectedBucketOwner=account.number
+            )
+        except ClientError as exc:
+            if code_of(exc) != _REFUSED:
+                raise
+            said = exc.response["Error"]["Message"]
+            raise AwsError(
+                f"the bucket {bucket} refuses pixseek's notification: {said}. S3 sends "
+                "an event to one place only: if it goes elsewhere already, take that notification away (S3 "
+                "console, Properties, Event notifications), or let it go to an SNS topic that feeds both"
+            ) from exc
