@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from shared import auditing, indexing, recall
 from shared.audits import Audit, AuditState
 from shared.errors import NotNow, PixseekError
-from shared.events import is_followed
+from shared.events.objects import is_followed
 from shared.indexing import Outcome
 from shared.mending import Follow
 from shared.models import Lane, ObjectEvent, ObjectRef

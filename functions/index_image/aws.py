@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions.index_image.following import error_of, follow
 from functions.index_image.webhook import SECRET_HEADER, answer_webhook
 from shared.errors import InputError
-from shared.events import decode_s3_notification
+from shared.events.s3 import decode_s3_notification
 from shared.models import ObjectEvent
 from shared.settings import Times, load_settings
 from shared.telemetry import log_failure, traced

@@ -7,7 +7,7 @@ from typing import Final
 
 from shared import indexing
 from shared.errors import PixseekError, SettingsError, Unavailable
-from shared.events import is_followed
+from shared.events.objects import is_followed
 from shared.gathering import Gathered
 from shared.indexing import Outcome
 from shared.models import Lane, ObjectEvent

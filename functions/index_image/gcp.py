@@ -6,7 +6,7 @@ import functions_framework
 from functions.index_image.following import error_of, follow_together
 from functions.index_image.webhook import SECRET_HEADER, Answer, answer, answer_webhook
 from shared.errors import InputError, PixseekError
-from shared.events import decode_cloud_event_request
+from shared.events.gcs import decode_cloud_event_request
 from shared.settings import load_settings
 from shared.telemetry import log_failure
 

@@ -3,8 +3,8 @@
 from functions.index_image.following import error_of, follow_together
 from shared import problems
 from shared.errors import PixseekError
-from shared.events import SECRET_HEADER as SECRET_HEADER
-from shared.events import check_secret, decode_supabase_webhook
+from shared.events.supabase import SECRET_HEADER as SECRET_HEADER
+from shared.events.supabase import check_secret, decode_supabase_webhook
 from shared.settings import load_settings
 from shared.telemetry import log_failure
 

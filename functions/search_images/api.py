@@ -18,7 +18,7 @@ from shared.admitting import Refused
 from shared.beside import outcome, start
 from shared.callers import Caller
 from shared.errors import Forbidden, InputError, NotReady
-from shared.events import is_followed
+from shared.events.objects import is_followed
 from shared.models import ObjectRef
 from shared.ports import Admission
 from shared.queries import ImageId, NamedImage, Scope, SearchBody, SearchQuery, UploadBody

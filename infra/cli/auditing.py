@@ -26,7 +26,7 @@ from shared.audits import Audit, Recall
 from shared.audits import Progress as AuditProgress
 from shared.comparing import pages
 from shared.errors import SettingsError
-from shared.events import is_followed
+from shared.events.objects import is_followed
 from shared.mending import Follow
 from shared.models import PREVIEWS_SUFFIX, Lane, ObjectRef, Standing
 from shared.recall import check_recall

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from infra.doctor.deployment import Deployment
 from infra.doctor.findings import Finding, ok, some, warning, wrong
-from shared.events import is_followed
+from shared.events.objects import is_followed
 from shared.models import ObjectRef
 from shared.settings import Settings
 

@@ -12,7 +12,7 @@ import httpx
 from infra.doctor.deployment import Deployment
 from infra.doctor.facts import Webhook
 from infra.doctor.findings import Finding, NotLookedAt, not_looked_at, ok, wrong
-from shared.events import SECRET_HEADER
+from shared.events.supabase import SECRET_HEADER
 from shared.models import PREVIEWS_SUFFIX
 
 _SLOW_S: Final = 60.0

@@ -4,8 +4,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-import stamina
-
 from shared.database.answers import (
     FAILED,
     GRANTED,
@@ -137,6 +135,8 @@ class Database(SearchDatabase):
 
         Vectors are paid for: until the deadline it is tried again.
         """
+        import stamina  # 12 ms, and no search needs it
+
         arguments = {"vectors": [result_item(result) for result in results], "model_name": model}
         left_s = min(max(_LEAST_RETRY_S, deadline - time.monotonic()), _LONGEST_RETRY_S)
         for attempt in stamina.retry_context(on=Unavailable, attempts=None, timeout=left_s, wait_max=2.0):

@@ -10,7 +10,7 @@ from typing import Final
 
 import httpx
 
-from shared.events import SECRET_HEADER
+from shared.events.supabase import SECRET_HEADER
 
 _HANGS_S: Final = 15.0
 """Not for ever: a test of what waits for it then fails instead of hanging."""

@@ -11,7 +11,8 @@ from psycopg import sql
 from infra.local.home import ROOT
 from infra.local.migrations import migrate
 from infra.local.postgres import SUPERUSER, Postgres
-from shared.events import SECRET_HEADER, decode_supabase_webhook, is_followed
+from shared.events.objects import is_followed
+from shared.events.supabase import SECRET_HEADER, decode_supabase_webhook
 from shared.models import Change, ObjectEvent, ObjectRef
 
 _WEBHOOK = ROOT / "supabase" / "hosted" / "webhook.sql"

@@ -10,14 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.errors import AccessDenied, InputError
-from shared.events import (
-    check_secret,
-    decode_cloud_event,
-    decode_cloud_event_request,
-    decode_s3_notification,
-    decode_supabase_webhook,
-    is_followed,
-)
+from shared.events.gcs import decode_cloud_event, decode_cloud_event_request
+from shared.events.objects import is_followed
+from shared.events.s3 import decode_s3_notification
+from shared.events.supabase import check_secret, decode_supabase_webhook
 from shared.models import ObjectEvent, ObjectRef, generation_key
 
 _EVENTS = Path(__file__).parents[1] / "events"
