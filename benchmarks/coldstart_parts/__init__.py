@@ -1,0 +1,1 @@
+"""What `benchmarks.coldstart` is made of."""
