@@ -4,9 +4,10 @@ that a function does until its first answer (docs/decisions/0028-small-bundles.m
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,10 +21,17 @@ _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _SERVICE: Final = "ssm"
 _TARGET: Final = "AmazonSSM.GetParameters"
 _TIMEOUT_S: Final = 5.0
-_TRIES: Final = 3
+_MORE_TRIES: Final = 3
+"""After a first that failed: many functions that start at once are throttled."""
 _MOST: Final = 10
 """Parameters in one call, as the API has it."""
-_REFUSED: Final = {"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"}
+_REFUSALS: Final = {
+    "AccessDeniedException": (
+        "the function's role needs ssm:GetParameters on them, and kms:Decrypt with a key of your own"
+    ),
+    "UnrecognizedClientException": "the credentials are not, or no longer, valid in this region",
+    "InvalidSignatureException": "the secret access key or the clock of this machine is wrong",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,8 @@ class _Refusal(BaseModel, frozen=True):
 
 
 def read_parameters(names: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The decrypted values of parameters, by the last part of their names: of `/pixseek/prod/A` it is A.
+    """The decrypted values of parameters, by the last part of their names: of `/pixseek/prod/A` it is A, of
+    `/pixseek/prod/A:3` too, which is its third version.
 
     Region, credentials and, if it is another, the endpoint are those of the environment. Raises
     `SettingsError` for what is missing or refused, `Unavailable` when the store does not answer.
@@ -59,18 +68,34 @@ def read_parameters(names: Sequence[str], environment: Mapping[str, str]) -> dic
     url = _endpoint(environment, region)
     found: dict[str, str] = {}
     for first in range(0, len(names), _MOST):
-        answer = _get(names[first : first + _MOST], url, region, credentials)
-        found |= {parameter.name.rpartition("/")[2]: parameter.value for parameter in answer.parameters}
+        answer = _patiently(partial(_get, names[first : first + _MOST], url, region, credentials))
+        found |= {_variable(parameter.name): parameter.value for parameter in answer.parameters}
     return found
+
+
+def _patiently(get: Callable[[], _Answer]) -> _Answer:
+    try:
+        return get()
+    except Unavailable:
+        import stamina  # 12 ms that are not spent on the first try
+
+        for attempt in stamina.retry_context(
+            on=Unavailable, attempts=_MORE_TRIES, timeout=None, wait_initial=0.2, wait_max=1.0
+        ):
+            with attempt:
+                answer = get()
+        return answer
+
+
+def _variable(name: str) -> str:
+    return name.rpartition("/")[2].partition(":")[0]
 
 
 def _get(names: Sequence[str], url: str, region: str, credentials: Credentials) -> _Answer:
     body = json.dumps({"Names": list(names), "WithDecryption": True}).encode()
     headers = signed_headers(url, body, region=region, credentials=credentials, now=datetime.now(UTC))
     try:
-        transport = httpx.HTTPTransport(verify=tls_context(), retries=_TRIES)
-        with httpx.Client(transport=transport, timeout=_TIMEOUT_S) as client:
-            response = client.post(url, content=body, headers=headers)
+        response = httpx.post(url, content=body, headers=headers, timeout=_TIMEOUT_S, verify=tls_context())
     except httpx.HTTPError as exc:
         raise Unavailable(f"Parameter Store at {url} does not answer") from exc
     try:
@@ -90,11 +115,8 @@ def _get(names: Sequence[str], url: str, region: str, credentials: Credentials) 
 
 def _error(response: httpx.Response, names: Sequence[str]) -> SettingsError | Unavailable:
     kind = _Refusal.model_validate_json(response.content).kind.rpartition("#")[2]
-    if kind in _REFUSED:
-        return SettingsError(
-            f"Parameter Store refuses {', '.join(names)} ({kind}): the function's role needs "
-            "ssm:GetParameters on them, and kms:Decrypt with a key of your own"
-        )
+    if kind in _REFUSALS:
+        return SettingsError(f"Parameter Store refuses {', '.join(names)} ({kind}): {_REFUSALS[kind]}")
     return Unavailable(f"Parameter Store answered {response.status_code} ({kind})")
 
 

@@ -51,8 +51,8 @@ def traced(handler: _Handler[_Answer]) -> _Handler[_Answer]:
             return handler
         from aws_lambda_powertools import Tracer
 
-        tracer = Tracer(service=_SERVICE)
-        # What was found does not go there.
+        # Neither addresses, which hold names of pictures, nor what was found goes there.
+        tracer = Tracer(service=_SERVICE, auto_patch=False)
         captured: _Handler[_Answer] = tracer.capture_lambda_handler(handler, capture_response=False)
         return captured
 

@@ -62,26 +62,27 @@ class Project:
         return create_client(self.connection.supabase_url, self.connection.service_role_key, options)
 
     def settings(self) -> "Settings":
-        """How this project's functions are set, for commands that do their work here. Raises `SettingsError`.
-
-        Of a stack all but the keys to the model is known; of a project the environment tells.
-        """
+        """How this project's functions are set, for commands that do their work here. Raises `SettingsError`."""
         from shared.settings import parse_settings
 
+        return parse_settings(self.variables())
+
+    def variables(self) -> dict[str, str]:
+        """What its functions are told. Of a stack all but the keys to the model is known; of a project the
+        environment tells.
+        """
         stack = self.connection.function_settings
         # A stack that does not know the model to come could not search with it.
         environment = {
             name: value for name, value in os.environ.items() if not (stack and name.startswith("NEXT_"))
         }
-        return parse_settings(
-            {
-                **environment,
-                **self.connection.function_settings,
-                "SUPABASE_URL": self.connection.supabase_url,
-                "SUPABASE_ANON_KEY": self.connection.anon_key,
-                "SUPABASE_SERVICE_ROLE_KEY": self.connection.service_role_key,
-            }
-        )
+        return {
+            **environment,
+            **self.connection.function_settings,
+            "SUPABASE_URL": self.connection.supabase_url,
+            "SUPABASE_ANON_KEY": self.connection.anon_key,
+            "SUPABASE_SERVICE_ROLE_KEY": self.connection.service_role_key,
+        }
 
     def rows(self, form: TypeAdapter[_Rows], function: str, **arguments: object) -> _Rows:
         """Call a function of the database API. Raises `NotRunningError`, `RefusedError` for wrong values."""

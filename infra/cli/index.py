@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from infra.cli import pictures
-from infra.cli.connection import Project
+from infra.cli.connection import Project, RefusedError
 from infra.cli.terminal import print_failures, progress_bars
 
 Folders = Annotated[
@@ -30,6 +30,7 @@ def index(folders: Folders, bucket: Bucket = "photos") -> None:
     """
     console = Console()
     project = Project.current()
+    _check_storage(project)
     found = pictures.find(folders)
     if not found:
         console.print(
@@ -44,3 +45,13 @@ def index(folders: Folders, bucket: Bucket = "photos") -> None:
     print_failures(console, failures)
     if failures:
         raise typer.Exit(1)
+
+
+def _check_storage(project: Project) -> None:
+    """Raises `RefusedError` where pictures would land in a bucket that nobody follows."""
+    storage = project.variables().get("STORAGE") or "supabase"
+    if storage != "supabase":
+        raise RefusedError(
+            f"the pictures of this project lie elsewhere (STORAGE={storage}): put them there by its own tools, "
+            "as `aws s3 sync`, and they are followed; `pixseek backfill` indexes what is there already"
+        )

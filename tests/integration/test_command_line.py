@@ -337,6 +337,24 @@ class TestWhereNothingRuns:
         assert "Traceback" not in done.stderr
 
 
+def test_pictures_are_not_put_where_nobody_follows_them(nowhere: CommandLine, folder: Path) -> None:
+    url = f"http://127.0.0.1:{nowhere.base_port}"
+
+    done = nowhere.run(
+        "index",
+        str(folder),
+        STORAGE="s3",
+        SUPABASE_URL=url,
+        SEARCH_URL=url,
+        SUPABASE_ANON_KEY="anon",
+        SUPABASE_SERVICE_ROLE_KEY="service",
+    )
+
+    assert done.returncode == 1
+    assert "STORAGE=s3" in done.stderr
+    assert "aws s3 sync" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

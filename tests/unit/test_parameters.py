@@ -1,11 +1,12 @@
 """Secrets that a function reads itself."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import httpx
 import pytest
+import stamina
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
@@ -37,10 +38,21 @@ class _Store:
         return self.answer(request)
 
 
+@pytest.fixture(autouse=True)
+def at_once() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=3):
+        yield
+
+
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> _Store:
     store = _Store()
-    monkeypatch.setattr("shared.parameters.httpx.HTTPTransport", lambda **_: httpx.MockTransport(store))
+
+    def post(url: str, *, content: bytes, headers: dict[str, str], **_: object) -> httpx.Response:
+        with httpx.Client(transport=httpx.MockTransport(store)) as client:
+            return client.post(url, content=content, headers=headers)
+
+    monkeypatch.setattr("shared.parameters.httpx.post", post)
     return store
 
 
@@ -83,6 +95,25 @@ def test_parameters_are_read_decrypted_and_named_by_their_last_part(store: _Stor
     assert request.headers["x-amz-security-token"] == "a session"
 
 
+def test_a_version_of_a_parameter_is_asked_for_and_its_variable_bears_no_number(store: _Store) -> None:
+    store.answer = lambda _: httpx.Response(
+        200, json={"Parameters": [{"Name": _NAME, "Value": "the key", "Selector": ":3", "Version": 3}]}
+    )
+
+    assert read_parameters([f"{_NAME}:3"], _ENVIRONMENT) == {"SUPABASE_SERVICE_ROLE_KEY": "the key"}
+    assert json.loads(store.asked[0].content)["Names"] == [f"{_NAME}:3"]
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_who_is_throttled_asks_again(failures: int, store: _Store) -> None:
+    answers = [_refusing("ThrottlingException")] * failures
+    good = httpx.Response(200, json={"Parameters": [{"Name": _NAME, "Value": "the key"}]})
+    store.answer = lambda request: answers.pop()(request) if answers else good
+
+    assert read_parameters([_NAME], _ENVIRONMENT) == {"SUPABASE_SERVICE_ROLE_KEY": "the key"}
+    assert len(store.asked) == failures + 1
+
+
 def test_eleven_parameters_take_two_calls(store: _Store) -> None:
     read_parameters([f"/pixseek/prod/{number}" for number in range(11)], _ENVIRONMENT)
 
@@ -121,6 +152,19 @@ def test_a_role_without_the_right_is_told_which_it_needs(kind: str, store: _Stor
         read_parameters([_NAME], _ENVIRONMENT)
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [("InvalidSignatureException", "clock"), ("UnrecognizedClientException", "credentials")],
+)
+def test_a_signature_that_is_not_taken_has_advice_of_its_own(kind: str, advice: str, store: _Store) -> None:
+    store.answer = _refusing(kind)
+
+    with pytest.raises(SettingsError, match=advice):
+        read_parameters([_NAME], _ENVIRONMENT)
+
+    assert len(store.asked) == 1
 
 
 @pytest.mark.parametrize(
