@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help chaos demo serve test check test-all eval bench-search bench-search-http bench-embed bench-ingest bench-reembed bench-coldstart package deploy-supabase deploy-aws remove-aws format clean
+.PHONY: help chaos demo serve test check test-all test-aws eval bench-search bench-search-http bench-embed bench-ingest bench-reembed bench-coldstart package deploy-supabase deploy-aws remove-aws format clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -33,6 +33,9 @@ check: $(READY) ## format, lint, types, import rule
 test-all: $(READY) ## what takes long, or more than pip: Debian's photographs and WordNet, npm's Supabase CLI and client
 	@.venv/bin/pytest --numprocesses=2 --dist=loadfile -m long
 	@.venv/bin/pytest tests/system
+
+test-aws: $(READY) .uv/bin/uv ## the deployed zips in an AWS of this machine: moto, the embedded stack; needs Python 3.13 and npm
+	@.venv/bin/pytest tests/system/aws
 
 eval: $(READY) ## hit@1 and MRR of the offline embedder, into build/bench/eval.json
 	@.venv/bin/python -m benchmarks.eval
