@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from infra.aws.stage import StageError, read_stage
 from infra.hosted.deploying import Deployment
 from infra.hosted.errors import HostedError
 from infra.hosted.plan import read_plan
 from infra.hosted.supabase_cli import program
+from infra.stage import StageError, read_stage
 from shared.errors import PixseekError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)

@@ -1,19 +1,17 @@
 """Buckets: made in Storage where they are missing, and entered in the index with who owns their pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, LiteralString
 
-import httpx
 import psycopg
-from storage3 import SyncStorageClient
 
 from infra.hosted.changes import Change
 from infra.hosted.database import explained
 from infra.hosted.errors import HostedError
 from infra.hosted.plan import Bucket
-from shared.errors import Unavailable
+from infra.hosted.storage import storage
 from shared.images.kinds import FORMATS
 from shared.images.limits import MAX_BYTES
 from shared.settings import Settings
@@ -42,27 +40,18 @@ class _Wanted:
     types: Sequence[str]
 
 
-def storage_changes(settings: Settings, buckets: Sequence[Bucket]) -> list[Change]:
-    """The buckets that Storage lacks. One that is there stays as it is.
+def storage_changes(settings: Settings, buckets: Sequence[Bucket], found: Mapping[str, bool]) -> list[Change]:
+    """The buckets that Storage lacks, where it has these, public or not. Those stay as they are.
 
-    Raises `HostedError`, also for one with another visibility; `SettingsError`.
+    Raises `HostedError` for one with another visibility.
     """
-    key = settings.supabase_service_role_key.get_secret_value()
-    headers = {"apikey": key, "Authorization": f"Bearer {key}"}
-    http = httpx.Client(timeout=settings.storage_timeout_s)
-    storage = SyncStorageClient(f"{settings.supabase_url}/storage/v1/", headers, http_client=http)
-    try:
-        with answered():
-            found = {bucket.id: bucket.public for bucket in storage.list_buckets()}
-    except Unavailable as exc:
-        raise HostedError(
-            f"{exc}: is SUPABASE_URL ({settings.supabase_url}) right, and the project not paused?"
-        ) from exc
     wanted = _wanted(buckets, with_previews=settings.previews)
     for bucket in wanted:
         _check_visibility(bucket, found.get(bucket.name, bucket.is_public))
     return [
-        Change(f"make bucket {bucket.name}, {_visibility(bucket.is_public)}", partial(_make, storage, bucket))
+        Change(
+            f"make bucket {bucket.name}, {_visibility(bucket.is_public)}", partial(_make, settings, bucket)
+        )
         for bucket in wanted
         if bucket.name not in found
     ]
@@ -96,9 +85,9 @@ def _visibility(is_public: bool) -> str:
     return "public" if is_public else "private"
 
 
-def _make(storage: SyncStorageClient, bucket: _Wanted) -> None:
+def _make(settings: Settings, bucket: _Wanted) -> None:
     with answered():
-        storage.create_bucket(
+        storage(settings, settings.supabase_service_role_key.get_secret_value()).create_bucket(
             bucket.name,
             options={
                 "public": bucket.is_public,

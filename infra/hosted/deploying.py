@@ -3,23 +3,25 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import psycopg
 
-from infra.hosted.address import Address, given_address, hosted_address
+from infra.hosted.address import Address, hosted_address
 from infra.hosted.buckets import registry_changes, storage_changes
 from infra.hosted.changes import Change
-from infra.hosted.database import apply_file, check_database
+from infra.hosted.database import check_database
 from infra.hosted.errors import HostedError
 from infra.hosted.plan import Plan
+from infra.hosted.policies import policy_changes
+from infra.hosted.storage import check_keys
 from infra.hosted.supabase_cli import SupabaseCli
 from infra.hosted.webhook import extension_changes, webhook_changes
-from infra.local.home import ROOT
 
-_POLICIES: Final = ROOT / "supabase" / "hosted" / "policies.sql"
+_UNVERIFIED: Final = (
+    "the server's certificate is not verified; SUPABASE_DB_CA=<the project's certificate> has it verified"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +44,30 @@ class Deployment:
         """
         with tempfile.TemporaryDirectory(prefix="pixseek-supabase-") as folder:
             cli, address = self._find(Path(folder))
+            if address.trusts_any_server:
+                self.report(f"database: {_UNVERIFIED}")
             with address.connect() as connection:
-                check_database(connection)
-                if self.plan.keeps_pictures:
-                    extension_changes(connection)  # one that cannot be had is told before anything is changed
+                storage = self._checked(connection)
                 self._make("migrations", self._migrations(cli, address))
                 self._make(
                     "index", registry_changes(connection, self.plan.settings.storage, self.plan.buckets)
                 )
                 if self.plan.keeps_pictures:
-                    self._make("storage", storage_changes(self.plan.settings, self.plan.buckets))
-                    self._make(
-                        "policies",
-                        [Change("set those of signed-in users", partial(apply_file, connection, _POLICIES))],
-                    )
+                    self._make("storage", storage)
+                    self._make("policies", policy_changes(connection, self.plan.buckets))
                     self._make("webhook", self._webhook(connection))
                 return self._left()
+
+    def _checked(self, connection: psycopg.Connection) -> list[Change]:
+        """What Storage lacks. All that can be refused is, before anything is changed: a half-made deployment
+        could have opened what the rest of it would have kept private.
+        """
+        check_database(connection)
+        found = check_keys(self.plan.settings)
+        if not self.plan.keeps_pictures:
+            return []
+        extension_changes(connection)
+        return storage_changes(self.plan.settings, self.plan.buckets, found)
 
     def _make(self, step: str, changes: Sequence[Change]) -> None:
         if not changes:
@@ -69,9 +79,8 @@ class Deployment:
 
     def _find(self, folder: Path) -> tuple[SupabaseCli, Address]:
         plan = self.plan
-        if plan.database_url is not None:
-            address = given_address(plan.database_url)
-            return SupabaseCli(self.program, folder, address.environment()), address
+        if plan.database is not None:
+            return SupabaseCli(self.program, folder, plan.database.environment()), plan.database
         if not (plan.project_ref and plan.access_token and plan.database_password):
             raise HostedError("SUPABASE_DB_URL is missing, and so is what finds the database without it")
         self.report(f"project: link {plan.project_ref}")
@@ -82,7 +91,7 @@ class Deployment:
         }
         cli = SupabaseCli(self.program, folder, secrets)
         pooler = cli.link(plan.project_ref)
-        return cli, hosted_address(plan.project_ref, pooler, plan.database_password)
+        return cli, hosted_address(plan.project_ref, pooler, plan.database_password, plan.database_ca)
 
     def _migrations(self, cli: SupabaseCli, address: Address) -> list[Change]:
         pending = cli.pending(address.url)
@@ -107,7 +116,8 @@ class Deployment:
         left = []
         if not self.plan.settings.buckets and self.plan.keeps_pictures:
             left.append(
-                "BUCKETS is empty: every bucket is followed, and none was made or entered in the index here"
+                "BUCKETS is empty: every bucket is followed, none was made or entered in the index here, and "
+                "no policies were made: what signed-in users may do in Storage is left to yours"
             )
         left.append("`make deploy-aws` with the same STAGE, if the functions are not deployed yet")
         if self.plan.keeps_pictures and not self.plan.webhook_url:

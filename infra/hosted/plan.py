@@ -3,11 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from infra.hosted.address import Address, given_address
 from infra.hosted.errors import HostedError
+from infra.local.home import ROOT
 from shared.errors import SettingsError
 from shared.settings import Settings, parse_settings
 
@@ -41,6 +44,7 @@ class _Deployment(BaseModel):
     supabase_access_token: SecretStr | None = None
     supabase_db_password: SecretStr | None = None
     supabase_db_url: SecretStr | None = None
+    supabase_db_ca: Path | None = None
     public_buckets: _Names = ()
     bucket_owners: _Names = ()
     s3_bucket: str | None = None
@@ -56,7 +60,10 @@ class Plan:
     """Of a project of supabase.co, when its database is to be found through it."""
     access_token: SecretStr | None
     database_password: SecretStr | None
-    database_url: SecretStr | None
+    database: Address | None
+    """Where SUPABASE_DB_URL says that it is."""
+    database_ca: Path | None
+    """What the server's certificate has to be signed by."""
     buckets: tuple[Bucket, ...]
     webhook_url: str | None
 
@@ -86,10 +93,36 @@ def read_plan(stage: Mapping[str, str]) -> Plan:
         None if given.supabase_db_url else _project_ref(settings.supabase_url, given),
         given.supabase_access_token,
         given.supabase_db_password,
-        given.supabase_db_url,
+        _database(settings.supabase_url, given),
+        _certificate(given),
         _buckets(settings, given),
         given.webhook_url,
     )
+
+
+def _database(url: str, given: _Deployment) -> Address | None:
+    if given.supabase_db_url is None:
+        return None
+    address = given_address(given.supabase_db_url, _certificate(given))
+    match = _HOSTED.fullmatch(url)
+    if match and address.project_ref and match[1] != address.project_ref:
+        raise HostedError(
+            f"SUPABASE_URL is of project {match[1]}, and SUPABASE_DB_URL of {address.project_ref}: both are "
+            "of the project that is meant (dashboard: Connect)."
+        )
+    return address
+
+
+def _certificate(given: _Deployment) -> Path | None:
+    if given.supabase_db_ca is None:
+        return None
+    path = ROOT / given.supabase_db_ca.expanduser()
+    if not path.is_file():
+        raise HostedError(
+            f"SUPABASE_DB_CA: there is no file {path}. It is the project's certificate (dashboard: Database, "
+            "Settings, SSL, Download certificate)."
+        )
+    return path
 
 
 def _project_ref(url: str, given: _Deployment) -> str:

@@ -122,10 +122,24 @@ def program() -> Path:
             return modules(PINNED) / "@supabase" / "cli-linux-x64" / "bin" / "supabase"
         except NpmError as exc:
             raise HostedError(f"Supabase's CLI cannot be fetched: {exc}") from exc
+    version = json.loads((PINNED / "package.json").read_text())["dependencies"]["@supabase/cli-linux-x64"]
+    mend = f"`npm install --global supabase@{version}`, and run this again."
     found = shutil.which("supabase")
     if found is None:
-        version = json.loads((PINNED / "package.json").read_text())["dependencies"]["@supabase/cli-linux-x64"]
+        raise HostedError(f"Supabase's CLI is missing: {mend}")
+    if (other := _version(found)) != version:
         raise HostedError(
-            f"Supabase's CLI is missing: `npm install --global supabase@{version}`, and run this again."
+            f"{found} is version {other} of Supabase's CLI, and this was tried with {version}: {mend}"
         )
     return Path(found)
+
+
+def _version(found: str) -> str:
+    """Raises `HostedError` for one that does not tell."""
+    try:
+        run = subprocess.run(  # noqa: S603 -- no shell
+            (found, "--version"), capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise HostedError(f"`{found} --version` fails ({type(exc).__name__}): is it Supabase's CLI?") from exc
+    return run.stdout.strip().removeprefix("v") or "unknown"

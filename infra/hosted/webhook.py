@@ -8,11 +8,13 @@ import psycopg
 from infra.hosted.changes import Change
 from infra.hosted.database import apply_file, explained
 from infra.hosted.errors import HostedError
+from infra.hosted.rehearsing import would_change
 from infra.local.home import ROOT
 
 URL: Final = "pixseek_index_url"
 SECRET: Final = "pixseek_webhook_secret"  # noqa: S105 -- a name
 _TRIGGER: Final = ROOT / "supabase" / "hosted" / "webhook.sql"
+_FUNCTION: Final = "pixseek.post_webhook()"
 
 _HAS: LiteralString = "select true from pg_proc where pronamespace = to_regnamespace(%s) and proname = %s"
 _AVAILABLE: LiteralString = "select true from pg_available_extensions where name = %s"
@@ -32,7 +34,10 @@ _TEXTS: Final = {
 def webhook_changes(connection: psycopg.Connection, *, url: str | None, secret: str) -> list[Change]:
     """What it takes that changes are posted; without an address, that none is. Raises `HostedError`."""
     changes = extension_changes(connection)
-    changes.append(Change("set the trigger that posts changes", partial(apply_file, connection, _TRIGGER)))
+    if would_change(connection, _TRIGGER, _FUNCTION):
+        changes.append(
+            Change("set the trigger that posts changes", partial(apply_file, connection, _TRIGGER))
+        )
     # To the trigger an empty one is none.
     for name, value in ((URL, url or ""), (SECRET, secret)):
         row = _kept(connection, name)

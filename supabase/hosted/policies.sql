@@ -1,7 +1,9 @@
--- What signed-in users may do in Storage, on a project whose buckets pixseek follows. Not a migration: a project may
--- have policies of its own, which this leaves alone; policies add up. `make deploy-supabase` applies it; again is fine.
+-- What signed-in users may do in Storage, in the buckets that a deployment was told of. Not a migration: a project may
+-- have policies of its own, which this leaves alone; policies add up. `make deploy-supabase` applies it where it differs
+-- from what is there. By hand: again is fine; it covers the buckets whose has_policies is true in pixseek.buckets, and
+-- that an event names a bucket does not make it so.
 --
--- Of a bucket in pixseek's table (put_bucket_v1) whose owner rule is storage_owner or first_segment, a user may
+-- Of such a bucket whose owner rule is storage_owner or first_segment, a user may
 --   read      the own objects, and, of a public bucket, all;
 --   upload    into the own folder: <the user's id>/…;
 --   overwrite and move    the own objects, within that folder;
@@ -24,7 +26,8 @@ create or replace function pixseek.buckets_owned_by(rule text) returns text[]
 language sql stable security definer
 set search_path = ''
 as $$
-  select array_agg(b.name) from pixseek.buckets b where b.provider = 'supabase' and b.owner_rule = rule;
+  select array_agg(b.name) from pixseek.buckets b
+  where b.has_policies and b.provider = 'supabase' and b.owner_rule = rule;
 $$;
 
 revoke execute on function pixseek.buckets_owned_by(text) from public, anon, service_role;
@@ -42,7 +45,8 @@ create policy pixseek_read on storage.objects for select to authenticated using 
   or bucket_id = any ((select pixseek.buckets_owned_by('first_segment'))::text[])
     and (storage.foldername(name))[1] = (select auth.uid())::text
   or bucket_id = any ((
-    select array_agg(b.name) from pixseek.buckets b where b.is_public and b.provider = 'supabase'
+    select array_agg(b.name) from pixseek.buckets b
+    where b.has_policies and b.is_public and b.provider = 'supabase'
   )::text[])
 );
 

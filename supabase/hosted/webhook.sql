@@ -1,7 +1,8 @@
 -- Tells pixseek's function of every change in Storage, on a hosted project. Not a migration: it needs pg_net and
--- Vault, which the embedded Postgres lacks. `make deploy-supabase` does all of this. By hand: apply it as postgres, after
--- the migrations, in the SQL editor, or by psql -v ON_ERROR_STOP=1 -f. Again is fine. Instead of a webhook from the
--- dashboard, which keeps its headers, and so the secret, where everybody can read them who can read the catalogue.
+-- Vault, which the embedded Postgres lacks. `make deploy-supabase` does all of this, and applies the file where it differs
+-- from what is there. By hand: apply it as postgres, after the migrations, in the SQL editor, or by
+-- psql -v ON_ERROR_STOP=1 -f. Again is fine. Instead of a webhook from the dashboard, which keeps its headers, and so the
+-- secret, where everybody can read them who can read the catalogue.
 --
 -- By hand, before, once (database > extensions: pg_net, Vault):
 --   select vault.create_secret('https://<the function>', 'pixseek_index_url', 'where changes in Storage are posted');
@@ -76,8 +77,7 @@ $$;
 alter function pixseek.post_webhook() owner to postgres;
 revoke execute on function pixseek.post_webhook() from public, anon, authenticated, service_role;
 
-drop trigger if exists pixseek_post_webhook on storage.objects;
-create trigger pixseek_post_webhook
+create or replace trigger pixseek_post_webhook
   after insert or update or delete on storage.objects
   for each row execute function pixseek.post_webhook();
 

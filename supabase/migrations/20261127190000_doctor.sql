@@ -10,18 +10,15 @@ language sql immutable
 set search_path = ''
 return array['anon', 'authenticated', 'service_role'];
 
--- Each function by its signature: who may call it, a digest of what it does, and whether it may be called without
--- arguments and changes nothing. Those of extensions are not ours; those that models have of their own come with the
--- partitions. Types are named without the schema of pgvector,
--- which differs from project to project.
+-- Each function by its signature: who may call it, and whether it may be called without arguments and changes nothing.
+-- Those of extensions are not ours; those that models have of their own come with the partitions. Types are named
+-- without the schema of pgvector, which differs from project to project.
 create function pixseek.functions_here() returns jsonb
 language sql stable
 set search_path = ''
 as $$
   with pgvector as (
-    select coalesce(max(e.extnamespace), 0) as schema_id,
-           coalesce(max(quote_ident(e.extnamespace::regnamespace::text)), '') as schema_name
-    from pg_extension e where e.extname = 'vector'
+    select coalesce(max(e.extnamespace), 0) as schema_id from pg_extension e where e.extname = 'vector'
   )
   select coalesce(jsonb_object_agg(
     format('%s.%s(%s)', p.pronamespace::regnamespace, p.proname, coalesce(a.types, '')),
@@ -29,10 +26,6 @@ as $$
       'callers', array(
         select r from unnest(pixseek.caller_roles()) r where has_function_privilege(r, p.oid, 'execute')
       ),
-      'digest', md5(concat_ws(
-        '|', p.prosrc, p.provolatile, p.prosecdef, p.proretset, p.proargnames, p.proargmodes, p.pronargdefaults,
-        replace(p.proconfig::text, ', ' || v.schema_name, ', pgvector')
-      )),
       'is_plain_read', p.provolatile <> 'v' and p.pronargs = p.pronargdefaults and p.prokind = 'f'
     )
   ), '{}')
@@ -122,42 +115,112 @@ as $$
   where m.state <> 'dropped';
 $$;
 
--- What the hosted webhook needs (supabase/hosted/webhook.sql): its trigger, null when there is none, and the names of
--- its secrets in Vault that are set; null where Vault is not.
-create function pixseek.webhook_here() returns jsonb
+-- A text that only whoever has it, too, can tell by this; null without a salt.
+create function pixseek.digest_of(content text, salt text) returns text
+language sql immutable
+set search_path = ''
+return encode(sha256(convert_to(salt || content, 'UTF8')), 'hex');
+
+-- Of the webhook's secrets in Vault that are set: digests by names. Null where Vault is not. What cannot be decrypted is
+-- a fault to tell, not to fail with.
+create function pixseek.vault_here(salt text) returns jsonb
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  secrets text[];
+  secrets jsonb;
 begin
   if to_regclass('vault.decrypted_secrets') is not null then
     execute $query$
-      select array(
-        select s.name::text from vault.decrypted_secrets s
-        where s.name in ('pixseek_index_url', 'pixseek_webhook_secret') and s.decrypted_secret <> ''
-        order by s.name
-      )
-    $query$ into secrets;
+      select coalesce(jsonb_object_agg(s.name, pixseek.digest_of(s.decrypted_secret, $1)), '{}')
+      from vault.decrypted_secrets s
+      where s.name in ('pixseek_index_url', 'pixseek_webhook_secret') and s.decrypted_secret <> ''
+    $query$ into secrets using salt;
   end if;
-  return jsonb_build_object(
-    'is_enabled', (
-      select t.tgenabled <> 'D' from pg_trigger t
+  return jsonb_build_object('secrets', secrets);
+exception
+  when others then
+    return jsonb_build_object('fault', sqlstate);
+end
+$$;
+
+-- How many of pg_net's posts of the last hour, pixseek's and others', were answered with each status; -1: not at all.
+-- Null where pg_net is not.
+create function pixseek.posts_here() returns jsonb
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  posts jsonb;
+begin
+  if to_regclass('net._http_response') is not null then
+    execute $query$
+      select coalesce(jsonb_object_agg(c.status, c.posts), '{}')
+      from (
+        select coalesce(r.status_code, -1) as status, count(*) as posts
+        from net._http_response r where r.created > now() - interval '1 hour' group by 1
+      ) c
+    $query$ into posts;
+  end if;
+  return jsonb_build_object('by_status', posts);
+exception
+  when others then
+    return jsonb_build_object('fault', sqlstate);
+end
+$$;
+
+-- What the hosted webhook needs (supabase/hosted/webhook.sql); its trigger is null when there is none.
+create function pixseek.webhook_here(salt text) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'trigger', (
+      select jsonb_build_object(
+        'is_enabled', t.tgenabled <> 'D',
+        'function', format('%s.%s', p.pronamespace::regnamespace, p.proname)
+      )
+      from pg_trigger t join pg_proc p on p.oid = t.tgfoid
       where t.tgrelid = to_regclass('storage.objects') and t.tgname = 'pixseek_post_webhook'
     ),
     'has_pg_net', exists (
       select from pg_proc p where p.pronamespace = to_regnamespace('net') and p.proname = 'http_post'
     ),
-    'secrets', to_jsonb(secrets)
+    'vault', pixseek.vault_here(salt),
+    'posts', pixseek.posts_here()
   );
-exception
-  when insufficient_privilege then
-    return null;
-end
+$$;
+
+-- The policies of Storage's objects, and whether pixseek's own have to be among them (supabase/hosted/policies.sql):
+-- when some bucket is under them, which a later migration notes.
+create function pixseek.storage_here() returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'row_security', (select c.relrowsecurity from pg_class c where c.oid = to_regclass('storage.objects')),
+    'needs_policies', exists (
+      select from pixseek.buckets b
+      where b.provider = 'supabase' and coalesce((to_jsonb(b) ->> 'has_policies')::boolean, false)
+    ),
+    'policies', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'name', p.polname,
+        'roles', array(
+          select coalesce(r.rolname, 'public') from unnest(p.polroles) i left join pg_roles r on r.oid = i order by 1
+        ),
+        'lets_all_through', p.polpermissive and (
+          coalesce(pg_get_expr(p.polqual, p.polrelid) = 'true', false)
+          or coalesce(pg_get_expr(p.polwithcheck, p.polrelid) = 'true', false)
+        )
+      ) order by p.polname)
+      from pg_policy p where p.polrelid = to_regclass('storage.objects')
+    ), '[]')
+  );
 $$;
 
 -- The versions of the migrations that are on record; null where they were applied by hand.
-create function pixseek.migrations_here() returns text[]
+create function pixseek.migrations_here() returns jsonb
 language plpgsql stable
 set search_path = ''
 as $$
@@ -168,16 +231,17 @@ begin
     execute 'select array(select m.version from supabase_migrations.schema_migrations m order by m.version)'
     into versions;
   end if;
-  return versions;
+  return jsonb_build_object('versions', versions);
 exception
-  when insufficient_privilege then
-    return null;
+  when others then
+    return jsonb_build_object('fault', sqlstate);
 end
 $$;
 
 -- All of it. Security definer: neither Vault nor the record of migrations is service_role's to read. No secret and no
--- row of anybody's pictures is in the answer.
-create function public.doctor_v1() returns jsonb
+-- row of anybody's pictures is in the answer; with a salt, which should be new each time, digests tell whoever has the
+-- webhook's address and secret, too, that they are the same.
+create function public.doctor_v1(salt text default null) returns jsonb
 language sql stable security definer
 set search_path = ''
 set statement_timeout = '30s'
@@ -209,12 +273,14 @@ as $$
       )
       from pixseek.models m where m.is_target
     ),
-    'webhook', pixseek.webhook_here()
+    'webhook', pixseek.webhook_here(salt),
+    'storage', pixseek.storage_here()
   );
 $$;
 
 revoke execute on function
-  pixseek.caller_roles, pixseek.functions_here, pixseek.tables_here, pixseek.partitions_here, pixseek.webhook_here,
-  pixseek.migrations_here, public.doctor_v1
+  pixseek.caller_roles, pixseek.functions_here, pixseek.tables_here, pixseek.partitions_here, pixseek.digest_of,
+  pixseek.vault_here, pixseek.posts_here, pixseek.webhook_here, pixseek.storage_here, pixseek.migrations_here,
+  public.doctor_v1
 from public, anon, authenticated;
 grant execute on function public.doctor_v1 to service_role;

@@ -1,9 +1,11 @@
 """What a stage's variables come to, and where the database of a project is."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
-from infra.hosted.address import given_address, hosted_address
+from infra.hosted.address import Address, given_address, hosted_address
 from infra.hosted.errors import HostedError
 from infra.hosted.plan import Bucket, read_plan
 
@@ -57,6 +59,38 @@ def test_a_database_of_its_own_needs_no_project() -> None:
 
 
 @pytest.mark.parametrize(
+    "database",
+    [
+        "postgresql://postgres:s@db.bcdefghijklmnopqrstu.supabase.co:5432/postgres",
+        "postgresql://postgres.bcdefghijklmnopqrstu:s@aws-0-eu-central-1.pooler.supabase.com:5432/postgres",
+    ],
+)
+def test_keys_and_database_of_two_projects_are_refused(database: str) -> None:
+    with pytest.raises(HostedError, match=f"{_REF}, and SUPABASE_DB_URL of bcdefghijklmnopqrstu"):
+        read_plan(_STAGE | {"SUPABASE_DB_URL": database})
+
+
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [
+        (f"https://{_REF}.supabase.co", f"postgresql://postgres@db.{_REF}.supabase.co/postgres"),
+        (f"https://{_REF}.supabase.co", f"postgresql://postgres.{_REF}@pooler.example/postgres"),
+        (f"https://{_REF}.supabase.co", "postgresql://postgres@10.0.0.1/postgres"),
+        ("https://pictures.example", f"postgresql://postgres@db.{_REF}.supabase.co/postgres"),
+    ],
+)
+def test_keys_and_database_of_one_project_are_taken(url: str, database: str) -> None:
+    plan = read_plan(_STAGE | {"SUPABASE_URL": url, "SUPABASE_DB_URL": database})
+
+    assert plan.database is not None
+
+
+def test_a_certificate_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(HostedError, match=r"SUPABASE_DB_CA.*dashboard"):
+        read_plan(_STAGE | {"SUPABASE_DB_CA": str(tmp_path / "missing.crt")})
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"SUPABASE_SERVICE_ROLE_KEY": ""}, "SUPABASE_SERVICE_ROLE_KEY"),
@@ -93,6 +127,55 @@ def test_the_folder_of_a_socket_is_a_parameter() -> None:
     address = given_address(SecretStr("host=/run/pg user=postgres sslmode=disable"))
 
     assert address.url == "postgresql://postgres@localhost:5432/postgres?sslmode=disable&host=%2Frun%2Fpg"
+
+
+@pytest.mark.parametrize(
+    ("url", "mode"),
+    [
+        ("postgresql://postgres@db.example/postgres", "require"),
+        ("postgresql://postgres@localhost,db.example/postgres", "require"),
+        ("postgresql://postgres@localhost/postgres?hostaddr=203.0.113.5", "require"),
+        ("postgresql://postgres@db.example/postgres?sslmode=disable", "disable"),
+        ("postgresql://postgres@localhost/postgres", None),
+        ("postgresql://postgres@127.0.0.1/postgres", None),
+        ("postgresql://postgres@[::1]/postgres", None),
+        ("host=/run/pg user=postgres", None),
+        ("user=postgres", None),
+    ],
+)
+def test_another_machines_database_is_reached_by_tls_unless_told(url: str, mode: str | None) -> None:
+    assert given_address(SecretStr(url)).parts.get("sslmode") == mode
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        given_address(SecretStr("postgresql://postgres@db.example/postgres?sslmode=prefer"), Path("/ca.crt")),
+        given_address(SecretStr("postgresql://postgres@localhost/postgres"), Path("/ca.crt")),
+        hosted_address(_REF, None, SecretStr("s"), Path("/ca.crt")),
+    ],
+)
+def test_with_a_certificate_the_server_has_to_prove_itself(address: Address) -> None:
+    assert address.url.endswith("?sslmode=verify-full&sslrootcert=%2Fca.crt")
+    assert not address.trusts_any_server
+
+
+@pytest.mark.parametrize(
+    ("url", "trusts"),
+    [
+        ("postgresql://postgres@db.example/postgres", True),
+        ("postgresql://postgres@db.example/postgres?sslmode=verify-ca", False),
+        ("postgresql://postgres@localhost/postgres", False),
+    ],
+)
+def test_it_is_known_whether_any_server_would_do(url: str, trusts: bool) -> None:
+    assert given_address(SecretStr(url)).trusts_any_server is trusts
+
+
+def test_an_address_of_version_six_is_in_brackets() -> None:
+    address = given_address(SecretStr("postgresql://postgres@[2001:db8::1]/postgres"))
+
+    assert address.url == "postgresql://postgres@[2001:db8::1]:5432/postgres?sslmode=require"
 
 
 def test_an_address_that_cannot_be_read_is_not_repeated() -> None:

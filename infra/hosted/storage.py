@@ -1,0 +1,48 @@
+"""Storage of a project, as it answers to its keys."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import httpx
+from storage3 import SyncStorageClient
+
+from infra.hosted.errors import HostedError
+from shared.errors import AccessDenied, Unavailable
+from shared.settings import Settings
+from shared.storage.supabase_faults import answered
+
+_DASHBOARD: Final = "take it from the dashboard (Project Settings, API Keys)"
+
+
+def storage(settings: Settings, key: str) -> SyncStorageClient:
+    """What speaks to it under a key."""
+    headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+    http = httpx.Client(timeout=settings.storage_timeout_s)
+    return SyncStorageClient(f"{settings.supabase_url}/storage/v1/", headers, http_client=http)
+
+
+def check_keys(settings: Settings) -> Mapping[str, bool]:
+    """Both keys are the project's. Returns its buckets, and whether each is public.
+
+    Raises `HostedError`; `SettingsError` for a service key that is refused.
+    """
+    from infra.doctor.key_forms import form_findings
+
+    service_key = settings.supabase_service_role_key.get_secret_value()
+    anon_key = settings.supabase_anon_key.get_secret_value()
+    for finding in form_findings(settings.supabase_url, anon_key, service_key):
+        raise HostedError(f"{finding.what}: {finding.mend}")
+    try:
+        _listed(settings, anon_key, caller=anon_key)  # which sees none
+        return _listed(settings, service_key)
+    except AccessDenied as exc:
+        raise HostedError(f"SUPABASE_ANON_KEY is refused by the project: {_DASHBOARD}") from exc
+    except Unavailable as exc:
+        raise HostedError(
+            f"{exc}: is SUPABASE_URL ({settings.supabase_url}) right, and the project not paused?"
+        ) from exc
+
+
+def _listed(settings: Settings, key: str, caller: str | None = None) -> Mapping[str, bool]:
+    with answered(caller):
+        return {bucket.id: bucket.public for bucket in storage(settings, key).list_buckets()}
