@@ -40,9 +40,11 @@ def doctor(
     embedder, models, upkeep and clocks; of --stage, or the project of the environment (SUPABASE_URL,
     SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY; SEARCH_URL, WEBHOOK_URL and WEBHOOK_SECRET for what they
     name), or the local stack that runs. It changes nothing, but for one text (`a picture`) that the index may
-    remember. With Roboflow it makes up to three calls; `--no-model` leaves those out.
+    remember. The model is called twice for each configured embedder (EMBEDDER and NEXT_EMBEDDER: a text and a
+    picture), and once for the search, if it does not remember the text; `--no-model` leaves those out.
 
-    The exit code is 1 when something is wrong, 0 also with warnings, 3 when nothing is running.
+    The exit code is 1 when something is wrong or cannot be told, 0 also with warnings, 3 when nothing is
+    running.
 
     Examples: pixseek doctor; pixseek doctor --stage prod --no-model; pixseek doctor --json
     """
@@ -71,7 +73,7 @@ def _deployment(stage: str | None) -> "Deployment":
     from infra.doctor import deployment_of, deployment_of_stage
 
     if stage is not None:
-        return deployment_of_stage(_variables_of(stage))
+        return deployment_of_stage(stage, _variables_of(stage))
     deployment = deployment_of()
     if deployment is None:
         raise NotRunningError(
@@ -83,7 +85,7 @@ def _deployment(stage: str | None) -> "Deployment":
 
 def _variables_of(stage: str) -> Mapping[str, str]:
     """Raises `RefusedError`."""
-    from infra.aws.stage import StageError, read_stage
+    from infra.stage import StageError, read_stage
 
     try:
         return read_stage(stage)
@@ -117,7 +119,7 @@ def _summary(found: Sequence["Finding"]) -> str:
         return f"[bold red]{counts['wrong']} wrong[/], {counts['warning']} warnings"
     if counts["warning"]:
         return f"[yellow]well, with {counts['warning']} warnings[/]"
-    return "[green]all is well[/]" + (", as far as it was looked at" if counts["not looked at"] else "")
+    return "[green]all is well[/]" + (", but for what was not looked at" if counts["not looked at"] else "")
 
 
 def _print_json(deployment: "Deployment", found: Sequence["Finding"], *, is_well: bool) -> None:

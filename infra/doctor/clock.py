@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from infra.doctor.deployment import Deployment
 from infra.doctor.facts import Facts
-from infra.doctor.findings import Finding, NotLookedAt, not_looked_at, ok, wrong
+from infra.doctor.findings import CannotTell, Finding, not_looked_at, ok, untold, wrong
 
 MOST_S: Final = 30.0
 _NTP: Final = "set the clock by the network (timedatectl set-ntp true)"
@@ -24,21 +24,22 @@ def look(deployment: Deployment) -> Iterator[Finding]:
         # Anew: what was answered before is from another moment.
         now = deployment.call(TypeAdapter(Facts), "doctor_v1").now
         yield clock_finding("database", now, began, time.time())
-    except NotLookedAt as exc:
-        yield not_looked_at("clock.database", str(exc))
+    except CannotTell as exc:
+        yield untold("clock", exc)
     yield _function(deployment)
 
 
 def _function(deployment: Deployment) -> Finding:
-    url = deployment.variables.get("SEARCH_URL", "").rstrip("/")
-    if not url:
+    if not deployment.variables.get("SEARCH_URL"):
         return not_looked_at("clock.function", "SEARCH_URL is not set")
+    url = deployment.address("SEARCH_URL")
     began = time.time()
     try:
         date = deployment.http.get(f"{url}/health").headers["Date"]
         return clock_finding("function", parsedate_to_datetime(date), began, time.time())
     except (httpx.HTTPError, KeyError, ValueError):
-        return not_looked_at("clock.function", f"{url} does not tell its time")
+        mend = "set SEARCH_URL to the search function's address, without a path"
+        return wrong("clock.function", f"{url} does not tell its time", mend)
 
 
 def clock_finding(whose: str, told: datetime, began: float, ended: float) -> Finding:

@@ -1,43 +1,45 @@
-"""Whether the database has what the migrations make, as they make it."""
+"""Whether the database has what the migrations make."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from infra.doctor.deployment import NOT_THERE, Deployment, code_of
-from infra.doctor.expected import expected_schema, makers, migrations, name_of
+from infra.doctor.answers import NOT_THERE, code_of
+from infra.doctor.deployment import Deployment
+from infra.doctor.expected import expected_schema, makers, migrations, name_of, statement_at
 from infra.doctor.facts import Facts
-from infra.doctor.findings import Finding, NotLookedAt, ok, some, warning, wrong
+from infra.doctor.findings import Finding, ok, some, warning, wrong
 from infra.doctor.indexes import index_findings
 from infra.doctor.rights import rights_findings
-from infra.doctor.timeouts import timeout_findings
 
 _LEAST_PGVECTOR: Final = (0, 8, 0)
+_LEAST_S: Final = 3.0
+"""A search that has to look at all of 100,000 pictures takes a tenth of it."""
+_TIME: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?")
+_SECONDS: Final = {"us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def look(deployment: Deployment) -> Iterator[Finding]:
     """From what doctor_v1 tells; without it, how far the migrations have come."""
     if _is_missing(deployment, "doctor_v1"):
         yield _how_far(deployment)
-        raise NotLookedAt("what else the database has can be told when the migrations are applied")
-    yield from fact_findings(deployment.facts, apply=_apply(deployment))
+    else:
+        yield from fact_findings(deployment.facts, apply=deployment.applies_migrations)
 
 
 def fact_findings(facts: Facts, *, apply: str) -> Iterator[Finding]:
     """`apply`: what applies the migrations."""
     yield from migration_findings(facts, apply)
     yield pgvector_finding(facts.pgvector)
-    yield from function_findings(facts)
     yield from index_findings(facts)
     yield from rights_findings(facts)
     yield from timeout_findings(facts.timeouts)
 
 
-def _is_missing(deployment: Deployment, function: str) -> bool | None:
-    """None when that cannot be told."""
-    answer = deployment.rpc(deployment.variable("SUPABASE_SERVICE_ROLE_KEY"), function, {})
-    if answer.is_success:
-        return False
-    return True if code_of(answer) in NOT_THERE else None
+def _is_missing(deployment: Deployment, function: str) -> bool:
+    """For sure."""
+    answer = deployment.rpc(function, {})
+    return answer.is_error and code_of(answer) in NOT_THERE
 
 
 def _how_far(deployment: Deployment) -> Finding:
@@ -45,41 +47,68 @@ def _how_far(deployment: Deployment) -> Finding:
     plain = [name for name, function in expected_schema().functions.items() if function.is_plain_read]
     public = [name_of(name) for name in plain if name.startswith("public.")]
     there = [
-        makers()[name][0]
-        for name in public
-        if _is_missing(deployment, name.removeprefix("public.")) is not True
+        makers()[name][0] for name in public if not _is_missing(deployment, name.removeprefix("public."))
     ]
     last = max(there, default=None)
     if last is None:
         what = f"no migration is applied: none of {len(migrations())}"
     else:
         what = f"migrations are missing: the last that is there for sure is {last}, of {migrations()[-1]}"
-    return wrong("database.migrations", what, _apply(deployment))
+    return wrong("database.migrations", what, deployment.applies_migrations)
 
 
 def migration_findings(facts: Facts, apply: str) -> Iterator[Finding]:
     """By the record, if there is one, and by the functions that are there."""
-    known, recorded = migrations(), facts.migrations
-    there = {name_of(signature) for signature in facts.db_schema.functions}
-    lacking = {name_of(signature) for signature in expected_schema().functions} - there
-    missing = {makers()[name][0] for name in lacking}
-    unrecorded = [] if recorded is None else [name for name in known if name.split("_")[0] not in recorded]
+    known, recorded = migrations(), facts.migrations.versions
+    unrecorded = [] if recorded is None else [name for name in known if _version(name) not in recorded]
+    lost = [
+        signature for signature in expected_schema().functions if signature not in facts.db_schema.functions
+    ]
+    # A migration that is on record is not applied again.
+    whole = [one for one in lost if recorded is not None and makers()[name_of(one)][-1] not in unrecorded]
+    missing = {makers()[name_of(one)][-1] for one in lost if one not in whole}
+    if facts.migrations.fault:
+        what = f"the record of migrations cannot be read (SQLSTATE {facts.migrations.fault})"
+        mend = (
+            "grant usage on schema supabase_migrations to postgres; "
+            "grant select on supabase_migrations.schema_migrations to postgres;"
+        )
+        yield warning("database.record", what, mend)
     if missing or _made_nothing(unrecorded):
         found = sorted({*missing, *unrecorded})
         what = f"{len(found)} of {len(known)} migrations are not applied, or not whole: {some(found)}"
         yield wrong("database.migrations", what, apply)
     elif unrecorded:
-        versions = " ".join(name.split("_")[0] for name in unrecorded)
+        versions = " ".join(_version(name) for name in unrecorded)
         what = f"{len(unrecorded)} migrations were applied by hand, and are not on record: {some(unrecorded)}"
         yield warning("database.migrations", what, f"supabase migration repair --status applied {versions}")
     else:
         yield ok("database.migrations", f"all {len(known)} migrations are there, the last: {known[-1]}")
-    versions_known = {name.split("_")[0] for name in known}
-    if later := [version for version in recorded or [] if version not in versions_known]:
-        what = f"the database has migrations that this copy of pixseek lacks: {some(later)}"
-        yield warning(
-            "database.newer", what, "another copy has deployed it: use that, or bring this up to date"
+    yield from _lost(whole)
+    yield from _newer(recorded or [])
+
+
+def _lost(functions: list[str]) -> Iterator[Finding]:
+    if functions:
+        places = some([statement_at("function", name_of(one)) for one in functions])
+        mend = f"run what makes them, and its grants, in the dashboard's SQL editor: {places}"
+        yield wrong(
+            "database.functions", f"functions are missing, or take other arguments: {some(functions)}", mend
         )
+    else:
+        yield ok("database.functions", f"{len(expected_schema().functions)} functions are there")
+
+
+def _newer(recorded: list[str]) -> Iterator[Finding]:
+    versions_known = {_version(name) for name in migrations()}
+    if later := [version for version in recorded if version not in versions_known]:
+        what = f"the database has migrations that this copy of pixseek lacks: {some(later)}"
+        mend = "another copy has deployed it: use that, or bring this up to date"
+        yield warning("database.newer", what, mend)
+
+
+def _version(migration: str) -> str:
+    return migration.partition("_")[0]
 
 
 def _made_nothing(unrecorded: list[str]) -> bool:
@@ -92,7 +121,7 @@ def pgvector_finding(version: str | None) -> Finding:
     if version is None:
         mend = "create extension vector with schema extensions; (in the dashboard: Database, Extensions)"
         return wrong("database.pgvector", "the extension vector is not there", mend)
-    if tuple(int(part) for part in version.split(".")) < _LEAST_PGVECTOR:
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < _LEAST_PGVECTOR:
         mend = (
             "upgrade the project's Postgres (dashboard: Infrastructure), then: alter extension vector update;"
         )
@@ -100,36 +129,24 @@ def pgvector_finding(version: str | None) -> Finding:
     return ok("database.pgvector", f"pgvector {version}")
 
 
-def function_findings(facts: Facts) -> Iterator[Finding]:
-    """Each function is there once, and is what its migration says."""
-    expected, found = expected_schema().functions, facts.db_schema.functions
-    names = {name_of(signature) for signature in expected}
-    extra = [one for one in found if one not in expected and name_of(one) in names]
-    lost = [
-        one for one in expected if one not in found and name_of(one) in {name_of(other) for other in found}
-    ]
-    changed = [one for one in expected if one in found and found[one].digest != expected[one].digest]
-    if doubles := [one for one in extra if one.startswith("public.")]:
-        what = (
-            f"there are more functions of a name than one, so that calls may not find theirs: {some(doubles)}"
+def timeout_findings(timeouts: Mapping[str, str | None]) -> Iterator[Finding]:
+    """A role without one has that of `authenticator`, as whom every call comes in."""
+    short = {}
+    for role in ("anon", "authenticated", "service_role"):
+        set_to = timeouts.get(role) or timeouts.get("authenticator") or "0"
+        if 0 < _seconds(set_to) < _LEAST_S:
+            short[role] = set_to
+    if short:
+        what = ", ".join(f"{role} has {set_to} for a statement" for role, set_to in short.items())
+        mend = " ".join(f"alter role {role} set statement_timeout = '8s';" for role in short)
+        yield warning(
+            "database.timeouts", f"{what}: searches may be cut off", f"{mend} notify pgrst, 'reload config';"
         )
-        mend = " ".join(f"drop function {one};" for one in doubles)
-        yield wrong("database.doubles", what, mend)
-    if lost:
-        what = f"functions with other arguments than these are there: {some(lost)}"
-        yield wrong("database.signatures", what, f"create them anew from {_made_last(lost)}")
-    if changed:
-        what = f"functions are not as their migrations have them: {some(changed)}"
-        yield wrong("database.changed", what, f"create them anew (or replace) from {_made_last(changed)}")
-    if not (doubles or lost or changed):
-        yield ok("database.functions", f"{len(expected)} functions are as they should be")
+    else:
+        yield ok("database.timeouts", "statements have time enough")
 
 
-def _made_last(signatures: list[str]) -> str:
-    return some(sorted({f"{makers()[name_of(one)][-1]}.sql" for one in signatures}))
-
-
-def _apply(deployment: Deployment) -> str:
-    if deployment.is_local:
-        return "start the stack anew: it applies them"
-    return "make deploy-supabase STAGE=…"
+def _seconds(setting: str) -> float:
+    """From Postgres' way of writing it; without a unit it is milliseconds. 0 is no limit."""
+    found = _TIME.fullmatch(setting.strip())
+    return float(found[1]) * _SECONDS[found[2] or "ms"] if found else 0.0

@@ -1,19 +1,19 @@
 """The deployment that is looked at: its variables, and what its project answers."""
 
-import json
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from infra.doctor.facts import Facts
-from infra.doctor.findings import NotLookedAt
-from infra.local.home import Home, Ports, bypass_proxies, default_home
+from infra.doctor.addresses import checked_address
+from infra.doctor.answers import SERVICE_KEY, ask_for_keys, refusal
+from infra.doctor.facts import Facts, RegisteredBucket, RegisteredModel, Told
+from infra.doctor.findings import CannotTell
+from infra.doctor.secrets import checked_secret
+from infra.local.home import bypass_proxies
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,43 +22,71 @@ if TYPE_CHECKING:
 _Reply = TypeVar("_Reply")
 _TIMEOUT: Final = httpx.Timeout(10, connect=5)
 _SLOW_S: Final = 30.0
-NOT_THERE: Final = {"PGRST202", "42883"}
-"""The codes of a function that is not there."""
-NOT_ALLOWED: Final = "42501"
-_SECRET_NAMES: Final = ("_KEY", "_SECRET", "_SECRET_BEFORE", "_TOKEN", "_PASSWORD", "_DB_URL")
-_PROJECT: Final = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY")
+
+
+class _Count(Told):
+    state: str
+    images: int
 
 
 @dataclass(frozen=True)
 class Deployment:
     """One, by the variables that its functions have."""
 
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
+    stage: str | None = None
+    """Whose file holds them."""
     is_local: bool = False
     """The embedded stack, whose gateway posts the changes in its Storage by itself."""
     calls_model: bool = True
     """Whether the model may be called, which may cost."""
 
+    def close(self) -> None:
+        """Its connections; it can be looked at again."""
+        if "http" in self.__dict__:
+            self.http.close()
+            del self.__dict__["http"]
+
     def variable(self, name: str) -> str:
-        """Raises `NotLookedAt` when it is not set."""
+        """Raises `CannotTell` when it is not set."""
         if not (value := self.variables.get(name, "")):
-            raise NotLookedAt(f"{name} is not set")
+            where = f".env.{self.stage}" if self.stage else "the environment"
+            raise CannotTell(f"{name} is not set", f"set it in {where} (.env.example explains it)")
         return value
 
+    def secret(self, name: str) -> str:
+        """One that may be sent. Raises `CannotTell`."""
+        return checked_secret(name, self.variable(name))
+
+    def address(self, name: str) -> str:
+        """One that secrets may be sent to. Raises `CannotTell`."""
+        return checked_address(name, self.variable(name))
+
     @property
-    def url(self) -> str:
-        """The project's."""
-        return self.variable("SUPABASE_URL").rstrip("/")
+    def again(self) -> str:
+        """The command that looks again."""
+        return f"pixseek doctor --stage {self.stage}" if self.stage else "pixseek doctor"
+
+    @property
+    def deploys_supabase(self) -> str:
+        """The command that does."""
+        return f"make deploy-supabase STAGE={self.stage or '<stage>'}"
+
+    @property
+    def applies_migrations(self) -> str:
+        """What does."""
+        return "start the stack anew: it applies them" if self.is_local else self.deploys_supabase
 
     @cached_property
     def settings(self) -> "Settings":
-        """Raises `NotLookedAt` when they are wrong."""
+        """Raises `CannotTell` when they are wrong."""
         from shared.settings import parse_settings
 
         try:
             return parse_settings(self.variables)
         except SettingsError as exc:
-            raise NotLookedAt("the settings are missing or wrong") from exc
+            why = "the settings are missing or wrong"
+            raise CannotTell(why, "correct what is said of settings, then look again") from exc
 
     @cached_property
     def http(self) -> httpx.Client:
@@ -66,101 +94,109 @@ class Deployment:
         bypass_proxies()
         return httpx.Client(timeout=_TIMEOUT)
 
-    def get(self, path: str, key: str, **headers: str) -> httpx.Response:
-        """From the project. Raises httpx's errors."""
-        return self.http.get(f"{self.url}{path}", headers={**_bearer(key), **headers})
+    @property
+    def published_keys(self) -> int:
+        """How many the project has for its users' tokens. Asked without a key before any key is sent: what
+        answers otherwise is no project. Raises `CannotTell`."""
+        return _told(self._published_keys)
 
-    def rpc(self, key: str, function: str, arguments: Mapping[str, object]) -> httpx.Response:
-        """A call of the database API. Raises httpx's errors."""
-        url = f"{self.url}/rest/v1/rpc/{function}"
-        return self.http.post(url, headers=_bearer(key), json=dict(arguments), timeout=_SLOW_S)
+    @property
+    def facts(self) -> Facts:
+        """What the database says of itself. Raises `CannotTell`."""
+        return _told(self._facts)
+
+    @property
+    def models(self) -> list[RegisteredModel]:
+        """Those of the index. Raises `CannotTell`."""
+        return _told(self._models)
+
+    @property
+    def buckets(self) -> list[RegisteredBucket]:
+        """Those of the index. Raises `CannotTell`."""
+        return _told(self._buckets)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has ever come to the index; False as long as that cannot be told."""
+        try:
+            return not _told(self._models) and not any(_told(self._images).values())
+        except CannotTell:
+            return False
+
+    @property
+    def images(self) -> Mapping[str, int]:
+        """How many are in each state. Raises `CannotTell`."""
+        return _told(self._images)
+
+    def get(self, path: str) -> httpx.Response:
+        """From the project, with the service key. Raises `CannotTell`, httpx's errors."""
+        return self.http.get(f"{self._project()}{path}", headers=self._key_headers(SERVICE_KEY))
+
+    def rpc(
+        self, function: str, arguments: Mapping[str, object], key: str = SERVICE_KEY, **headers: str
+    ) -> httpx.Response:
+        """A call of the database API with the key of a variable. Raises `CannotTell`, httpx's errors."""
+        url = f"{self._project()}/rest/v1/rpc/{function}"
+        sent = {**self._key_headers(key), **headers}
+        return self.http.post(url, headers=sent, json=dict(arguments), timeout=_SLOW_S)
+
+    def _key_headers(self, name: str) -> dict[str, str]:
+        key = self.secret(name)
+        return {"apikey": key, "Authorization": f"Bearer {key}"}
 
     def call(self, form: TypeAdapter[_Reply], function: str, **arguments: object) -> _Reply:
-        """A call with the service key. Raises `NotLookedAt`."""
-        key = self.variable("SUPABASE_SERVICE_ROLE_KEY")
+        """A call with the service key. Raises `CannotTell`."""
         try:
-            answer = self.rpc(key, function, arguments)
+            answer = self.rpc(function, arguments)
         except httpx.HTTPError as exc:
-            raise NotLookedAt(f"{self.url} does not answer ({function})") from exc
+            what = f"SUPABASE_URL does not answer ({function}: {type(exc).__name__})"
+            raise CannotTell(
+                what, f"look at the project's health in the dashboard, then: {self.again}"
+            ) from exc
         if answer.is_error:
-            raise NotLookedAt(_refusal(function, answer))
+            raise refusal(function, answer, self.applies_migrations)
         try:
             return form.validate_json(answer.content)
         except ValidationError as exc:
-            raise NotLookedAt(f"{function} answers in an unknown form") from exc
+            mend = f"use the copy of pixseek that has deployed it, or: {self.applies_migrations}"
+            raise CannotTell(f"{function} answers in an unknown form", mend) from exc
+
+    def _project(self) -> str:
+        """The address of what answers as a project. Raises `CannotTell`."""
+        _told(self._published_keys)
+        return self.address("SUPABASE_URL")
 
     @cached_property
-    def facts(self) -> Facts:
-        """What the database says of itself. Raises `NotLookedAt`."""
-        return self.call(TypeAdapter(Facts), "doctor_v1")
+    def _published_keys(self) -> int | CannotTell:
+        return _outcome(lambda: ask_for_keys(self.http, self.address("SUPABASE_URL")))
 
-    @property
-    def secrets(self) -> list[str]:
-        """What must not be shown, the longest first."""
-        kept = [value for name, value in self.variables.items() if name.endswith(_SECRET_NAMES)]
-        return sorted((value for value in kept if value), key=len, reverse=True)
+    @cached_property
+    def _facts(self) -> Facts | CannotTell:
+        return _outcome(lambda: self.call(TypeAdapter(Facts), "doctor_v1"))
 
+    @cached_property
+    def _models(self) -> list[RegisteredModel] | CannotTell:
+        return _outcome(lambda: self.call(TypeAdapter(list[RegisteredModel]), "list_models_v1"))
 
-def deployment_of_stage(variables: Mapping[str, str]) -> Deployment:
-    """That of a stage's file. On S3 its functions follow one bucket."""
-    bucket = variables.get("S3_BUCKET") if variables.get("STORAGE") == "s3" else None
-    return Deployment({**variables, "BUCKETS": bucket} if bucket else variables)
+    @cached_property
+    def _buckets(self) -> list[RegisteredBucket] | CannotTell:
+        return _outcome(lambda: self.call(TypeAdapter(list[RegisteredBucket]), "list_buckets_v1"))
 
-
-def deployment_of(environment: Mapping[str, str] = os.environ, home: Home | None = None) -> Deployment | None:
-    """That of an environment, if it names a project, else the local stack that runs."""
-    if any(environment.get(name) for name in _PROJECT):
-        return Deployment(environment)
-    home = home or Home(default_home())
-    connection = home.connection()
-    if connection is None:
-        return None
-    keys = home.keys()
-    gateway = urlsplit(connection.supabase_url).port or 0
-    return Deployment(
-        {
-            **{name: value for name, value in environment.items() if name.startswith(("AWS_", "ROBOFLOW_"))},
-            **connection.function_settings,
-            "SUPABASE_URL": connection.supabase_url,
-            "SUPABASE_ANON_KEY": connection.anon_key,
-            "SUPABASE_SERVICE_ROLE_KEY": connection.service_role_key,
-            "SUPABASE_JWT_SECRET": keys.jwt_secret,
-            "SEARCH_URL": connection.search_url,
-            "WEBHOOK_URL": f"http://127.0.0.1:{Ports.from_base(gateway).index}",
-            "WEBHOOK_SECRET": keys.webhook_secret,
-        },
-        is_local=True,
-    )
+    @cached_property
+    def _images(self) -> dict[str, int] | CannotTell:
+        rows = _outcome(lambda: self.call(TypeAdapter(list[_Count]), "index_counts_v1"))
+        return rows if isinstance(rows, CannotTell) else {row.state: row.images for row in rows}
 
 
-def code_of(answer: httpx.Response) -> str | None:
-    """That of an error of the database API; None for what stands before it."""
+def _outcome(ask: Callable[[], _Reply]) -> _Reply | CannotTell:
+    """To be kept: what does not answer is asked once, and not by each check."""
     try:
-        body = json.loads(answer.content)
-    except ValueError:
-        return None
-    code = body.get("code") if isinstance(body, dict) else None
-    return code if isinstance(code, str) else None
+        return ask()
+    except CannotTell as exc:
+        return exc
 
 
-def is_refused_key(answer: httpx.Response) -> bool:
-    """Whether it is the key that is not taken, not what it may do."""
-    return answer.status_code in {401, 403} and code_of(answer) != NOT_ALLOWED
-
-
-def _refusal(function: str, answer: httpx.Response) -> str:
-    if is_refused_key(answer):
-        return "SUPABASE_SERVICE_ROLE_KEY is refused"
-    code = code_of(answer)
-    if code == NOT_ALLOWED:
-        return f"SUPABASE_SERVICE_ROLE_KEY may not call {function}"
-    if code in NOT_THERE:
-        return f"the database lacks {function}: a migration is missing"
-    return f"{function} is answered with {answer.status_code} ({code or 'no code'})"
-
-
-def _bearer(key: str) -> dict[str, str]:
-    try:
-        return {"apikey": key.encode("ascii").decode(), "Authorization": f"Bearer {key}"}
-    except UnicodeEncodeError as exc:
-        raise NotLookedAt("a key holds other than ASCII characters") from exc
+def _told(outcome: _Reply | CannotTell) -> _Reply:
+    if isinstance(outcome, CannotTell):
+        raise CannotTell(outcome.why, outcome.mend, outcome.name)
+    return outcome

@@ -4,10 +4,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
-
 from infra.doctor.deployment import Deployment
-from infra.doctor.findings import Finding, NotLookedAt, ok, warning, wrong
+from infra.doctor.findings import DoesNotApply, Finding, ok, warning, wrong
 from shared.errors import PixseekError, SettingsError
 from shared.images import Picture
 from shared.permits import Unlimited
@@ -18,21 +16,14 @@ from shared.wiring import build_embedder
 _DEADLINE_S: Final = 60.0
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    name: str
-    dimensions: int
-
-
-_MODELS: Final = TypeAdapter(list[_Model])
-
-
 def look(deployment: Deployment) -> Iterator[Finding]:
     """A text and a small picture each: with Roboflow two calls, which the spend guard does not see."""
     if not deployment.calls_model:
-        raise NotLookedAt("it would call the model (--no-model)")
+        raise DoesNotApply("it would call the model (--no-model)")
     settings = deployment.settings
+    for name in deployment.variables:
+        if name.endswith("ROBOFLOW_API_KEY") and deployment.variables[name]:
+            deployment.secret(name)
     for prefix, configured in (("", settings), ("NEXT_", settings.next_embedding())):
         if configured is not None:
             yield from _embeds(prefix, configured, deployment)
@@ -49,7 +40,7 @@ def _embeds(prefix: str, settings: EmbeddingSettings, deployment: Deployment) ->
     model = embedder.model
     what = f"{named} embeds a text and a picture with {model.name} ({model.dimensions}), in {took_s:.1f} s"
     yield ok("embedder.embeds", what)
-    known = {row.name: row for row in deployment.call(_MODELS, "list_models_v1")}
+    known = {row.name: row for row in deployment.models}
     if model.name in known and known[model.name].dimensions != model.dimensions:
         what = (
             f"{model.name} has {model.dimensions} dimensions, and {known[model.name].dimensions} in the index"

@@ -7,15 +7,30 @@ from typing import Final, TypeAlias
 
 import httpx
 
-from infra.doctor import buckets, clock, database, embedder, keys, models, search, settings, upkeep, webhook
+from infra.doctor import buckets, clock, database, embedder, keys, models, search, upkeep, webhook
 from infra.doctor.deployment import Deployment
-from infra.doctor.findings import Finding, Level, NotLookedAt, not_looked_at, wrong
-from shared.errors import PixseekError
+from infra.doctor.findings import CannotTell, DoesNotApply, Finding, Level, not_looked_at, ok, untold, wrong
+from infra.doctor.secrets import without_secrets
+from shared.errors import PixseekError, SettingsError
+from shared.settings import parse_settings
 
 _Look: TypeAlias = Callable[[Deployment], Iterator[Finding]]
 
+
+def _look_at_settings(deployment: Deployment) -> Iterator[Finding]:
+    """All variables that the functions read, by themselves."""
+    try:
+        settings = parse_settings(deployment.variables)
+    except SettingsError as exc:
+        what = str(exc).removesuffix(" See .env.example.")
+        yield wrong("settings.parse", what, "correct them; .env.example explains each, then deploy again")
+    else:
+        said = f"AUTH={settings.auth}, STORAGE={settings.storage}, EMBEDDER={settings.embedder}"
+        yield ok("settings.parse", said)
+
+
 SUBJECTS: Final[dict[str, _Look]] = {
-    "settings": settings.look,
+    "settings": _look_at_settings,
     "keys": keys.look,
     "database": database.look,
     "buckets": buckets.look,
@@ -26,7 +41,6 @@ SUBJECTS: Final[dict[str, _Look]] = {
     "upkeep": upkeep.look,
     "clock": clock.look,
 }
-_LEAST_SECRET: Final = 8
 
 
 def examine(deployment: Deployment, report: Callable[[str], None] = lambda _: None) -> list[Finding]:
@@ -37,13 +51,24 @@ def examine(deployment: Deployment, report: Callable[[str], None] = lambda _: No
         report(subject)
         return found
 
-    with ThreadPoolExecutor(len(SUBJECTS), thread_name_prefix="doctor") as threads:
-        return [finding for found in threads.map(looked_at, SUBJECTS) for finding in found]
+    try:
+        with ThreadPoolExecutor(len(SUBJECTS), thread_name_prefix="doctor") as threads:
+            return [finding for found in threads.map(looked_at, SUBJECTS) for finding in found]
+    finally:
+        deployment.close()
 
 
 def look_at(subject: str, deployment: Deployment) -> list[Finding]:
     """One of `SUBJECTS`."""
-    return [_without_secrets(finding, deployment) for finding in _found(subject, deployment)]
+    variables = deployment.variables
+    return [
+        replace(
+            finding,
+            what=without_secrets(finding.what, variables),
+            mend=finding.mend and without_secrets(finding.mend, variables),
+        )
+        for finding in _found(subject, deployment)
+    ]
 
 
 def is_well(findings: list[Finding]) -> bool:
@@ -52,25 +77,23 @@ def is_well(findings: list[Finding]) -> bool:
 
 
 def _found(subject: str, deployment: Deployment) -> Iterator[Finding]:
-    """What a check finds until it cannot go on."""
+    """What a check finds until it cannot go on. Of a library's error the type alone is told: what it says may
+    quote a key, in whatever form."""
+    rest = f"{subject}.rest"
     try:
         yield from SUBJECTS[subject](deployment)
-    except NotLookedAt as exc:
-        yield not_looked_at(f"{subject}.rest", str(exc))
-    except (PixseekError, httpx.HTTPError) as exc:
-        what = f"it ended with {type(exc).__name__}: {exc}"
-        yield wrong(f"{subject}.rest", what, "see to what is wrong elsewhere first, then look again")
-    except httpx.InvalidURL as exc:
+    except DoesNotApply as exc:
+        yield not_looked_at(rest, str(exc))
+    except CannotTell as exc:
+        yield untold(subject, exc)
+    except PixseekError as exc:
+        yield wrong(rest, f"it cannot be told: {exc}", f"mend that, then: {deployment.again}")
+    except httpx.HTTPError as exc:
+        what = f"it cannot be told: a call ended with {type(exc).__name__}"
+        mend = f"once more: {deployment.again}; if it stays so, look at the logs of whom it called"
+        yield wrong(rest, what, mend)
+    except Exception as exc:  # noqa: BLE001 -- one check's own fault may not hide what the others have found
+        what = f"it cannot be told: {type(exc).__name__} is an error of pixseek doctor itself"
         yield wrong(
-            f"{subject}.rest", f"an address is none: {exc}", "correct SUPABASE_URL, SEARCH_URL, WEBHOOK_URL"
+            rest, what, "file an issue that names the check and this error; look at it by hand meanwhile"
         )
-
-
-def _without_secrets(finding: Finding, deployment: Deployment) -> Finding:
-    """Whatever an error has quoted."""
-    what, mend = finding.what, finding.mend
-    for secret in deployment.secrets:
-        if len(secret) >= _LEAST_SECRET:
-            what = what.replace(secret, "…")
-            mend = mend and mend.replace(secret, "…")
-    return replace(finding, what=what, mend=mend)

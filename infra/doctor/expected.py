@@ -35,6 +35,18 @@ def makers() -> dict[str, tuple[str, ...]]:
     return {name: tuple(dict.fromkeys(made)) for name, made in found.items()}
 
 
+def statement_at(kind: str, name: str) -> str:
+    """Where the last statement stands that makes a function, policy or trigger: a file and a line."""
+    statement = re.compile(rf"^create (?:or replace )?{kind} {re.escape(name)}\b", re.MULTILINE)
+    place = f"{MIGRATIONS.relative_to(ROOT)}"
+    for migration in migrations():
+        text = (MIGRATIONS / f"{migration}.sql").read_text()
+        for found in statement.finditer(text):
+            line = text.count("\n", 0, found.start()) + 1
+            place = f"{MIGRATIONS.relative_to(ROOT)}/{migration}.sql, line {line}"
+    return place
+
+
 def name_of(signature: str) -> str:
     """Of a function, without its arguments."""
     return signature.partition("(")[0]

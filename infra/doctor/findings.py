@@ -14,7 +14,9 @@ class Level(StrEnum):
     WARNING = "warning"
     """It works, and not as well as it could, or not for long."""
     WRONG = "wrong"
+    """It does not work, or nobody can tell whether it does."""
     NOT_LOOKED_AT = "not looked at"
+    """This deployment has no such thing, or whoever asks does not want to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,19 @@ class Finding:
         return self.check.partition(".")[0]
 
 
-class NotLookedAt(Exception):
-    """What a check needs cannot be had; the message says why. It is a fault of something else."""
+class DoesNotApply(Exception):
+    """The rest of a check is not for this deployment; the message says why."""
+
+
+class CannotTell(Exception):
+    """The rest of a check needs what cannot be had: that is a fault, whatever it would have found."""
+
+    def __init__(self, why: str, mend: str, name: str = "rest") -> None:
+        """`name`: of the check, after its subject."""
+        super().__init__(why)
+        self.why = why
+        self.mend = mend
+        self.name = name
 
 
 def ok(check: str, what: str) -> Finding:
@@ -53,8 +66,13 @@ def wrong(check: str, what: str, mend: str) -> Finding:
 
 
 def not_looked_at(check: str, why: str) -> Finding:
-    """Nobody knows."""
+    """It does not apply."""
     return Finding(check, Level.NOT_LOOKED_AT, why)
+
+
+def untold(subject: str, error: CannotTell) -> Finding:
+    """What ended the rest of a check."""
+    return wrong(f"{subject}.{error.name}", error.why, error.mend)
 
 
 def some(names: Sequence[str]) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from infra.doctor.answers import FROM_DASHBOARD, SERVICE_KEY
 from infra.doctor.findings import Finding, wrong
 
+ANON_KEY: Final = "SUPABASE_ANON_KEY"
 _HOSTED: Final = (".supabase.co", ".supabase.in")
-_MEND: Final = "take it from the dashboard (Project Settings, API Keys), and deploy again"
-_NAMES: Final = {"anon": "SUPABASE_ANON_KEY", "service_role": "SUPABASE_SERVICE_ROLE_KEY"}
 _PREFIXES: Final = {"sb_publishable_": "anon", "sb_secret_": "service_role"}
 
 
@@ -17,29 +17,29 @@ def form_findings(url: str, anon_key: str, service_key: str) -> Iterator[Finding
     """Only what is wrong."""
     anon_role, service_role = _role_of(anon_key), _role_of(service_key)
     if (anon_role, service_role) == ("service_role", "anon"):
-        what = "SUPABASE_ANON_KEY and SUPABASE_SERVICE_ROLE_KEY are exchanged"
+        what = f"{ANON_KEY} and {SERVICE_KEY} are exchanged"
         yield wrong("keys.exchanged", what, "exchange them; if they were in use so, rotate the service key")
     elif anon_role == "service_role":
-        what = "SUPABASE_ANON_KEY holds a key of the service, which passes every policy"
-        yield wrong("keys.exchanged", what, f"{_MEND}; if it was in use so, rotate the service key")
+        what = f"{ANON_KEY} holds a key of the service, which passes every policy"
+        mend = f"{FROM_DASHBOARD}; if it was in use so, rotate the service key"
+        yield wrong("keys.exchanged", what, mend)
     elif service_role == "anon":
-        yield wrong("keys.exchanged", "SUPABASE_SERVICE_ROLE_KEY holds an anon (publishable) key", _MEND)
-    for role, key in (("anon", anon_key), ("service_role", service_key)):
-        yield from _own_findings(url, _NAMES[role], key)
+        yield wrong("keys.exchanged", f"{SERVICE_KEY} holds an anon (publishable) key", FROM_DASHBOARD)
+    yield from _own_findings(url, ANON_KEY, anon_key)
+    yield from _own_findings(url, SERVICE_KEY, service_key)
 
 
 def _own_findings(url: str, name: str, key: str) -> Iterator[Finding]:
-    if key != key.strip().strip("\"'"):
-        yield wrong("keys.form", f"{name} has spaces or quotes around it", "take them away")
     claims = _claims(key)
     host = urlsplit(url).hostname or ""
-    project = host.partition(".")[0]
+    # A load balancer's name is <ref>-all, a read replica's <ref>-rr-<region>.
+    project = host.partition(".")[0].partition("-")[0]
     if host.endswith(_HOSTED) and claims.get("ref", project) != project:
         what = f"{name} is of project {claims['ref']}, and SUPABASE_URL is of {project}"
-        yield wrong("keys.project", what, f"both are of one project: {_MEND}")
+        yield wrong("keys.project", what, f"both are of one project: {FROM_DASHBOARD}")
     expires = claims.get("exp")
     if isinstance(expires, int | float) and expires < time.time():
-        yield wrong("keys.expired", f"{name} has expired", f"make a new one: {_MEND}")
+        yield wrong("keys.expired", f"{name} has expired", f"make a new one: {FROM_DASHBOARD}")
 
 
 def _role_of(key: str) -> object:

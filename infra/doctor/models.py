@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
+from infra.doctor.answers import LOOK_AT_PROJECT
 from infra.doctor.deployment import Deployment
-from infra.doctor.facts import Target
-from infra.doctor.findings import Finding, NotLookedAt, ok, warning, wrong
+from infra.doctor.facts import RegisteredModel, Target, Told
+from infra.doctor.findings import CannotTell, Finding, ok, warning, wrong
 from shared.errors import SettingsError
 from shared.models import EmbeddingModel
 from shared.permits import Unlimited
@@ -20,34 +21,23 @@ _HANGS_S: Final = 86_400.0
 _REEMBED: Final = "pixseek reembed, or look at the log of the function reembed"
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class RegisteredModel(_Row):
-    """As the index has it."""
-
-    name: str
-    dimensions: int
-    similarity_floor: float
-    languages: list[str]
-    state: str
-
-
-class _Coverage(_Row):
+class _Coverage(Told):
     coverage: float
     vectors: int
     missing: int
     failed: int
 
 
-_MODELS: Final = TypeAdapter(list[RegisteredModel])
 _COVERAGE: Final = TypeAdapter(list[_Coverage])
 
 
 def look(deployment: Deployment) -> Iterator[Finding]:
     """The one that searches use, and the one to come."""
-    models = deployment.call(_MODELS, "list_models_v1")
+    models = deployment.models
+    if deployment.is_empty:
+        mend = "upload one into a bucket that is followed; what was there before: pixseek backfill <bucket>"
+        yield warning("models.empty", "the index is empty: upload a picture", mend)
+        return
     active = next((model for model in models if model.state == "active"), None)
     if active is None:
         mend = "upload a picture: the function registers the model of EMBEDDER; or pixseek reembed"
@@ -107,7 +97,7 @@ def registration_findings(model: RegisteredModel, known: EmbeddingModel) -> Iter
 def _coverage(deployment: Deployment, model: str) -> _Coverage:
     found = deployment.call(_COVERAGE, "model_coverage_v1", model_name=model)
     if not found:
-        raise NotLookedAt(f"nothing is told of what {model} covers")
+        raise CannotTell(f"nothing is told of what {model} covers", LOOK_AT_PROJECT)
     return found[0]
 
 

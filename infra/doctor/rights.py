@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from infra.doctor.expected import expected_schema
+from infra.doctor.expected import expected_schema, statement_at
 from infra.doctor.facts import Facts, Table
 from infra.doctor.findings import Finding, ok, some, wrong
 
@@ -78,7 +78,7 @@ def _guarded(facts: Facts) -> Iterator[Finding]:
 
 def _lost(here: Mapping[str, Table]) -> Iterator[Finding]:
     if lost := [name for name in expected_schema().tables if name not in here]:
-        mend = "make deploy-supabase, or restore them from a backup (docs/operations.md)"
+        mend = "when migrations are missing, too, apply those; else restore a backup (docs/operations.md)"
         yield wrong("database.tables", f"tables are missing: {some(lost)}", mend)
 
 
@@ -93,21 +93,41 @@ def _open(facts: Facts, pairs: Mapping[str, tuple[Table, Table]]) -> Iterator[Fi
 
 
 def _differing(pairs: Mapping[str, tuple[Table, Table]]) -> Iterator[Finding]:
-    if policies := list(_other_policies(pairs)):
-        mend = "drop and create them as their migrations do (supabase/migrations: create policy)"
-        yield wrong("database.policies", f"policies differ: {some(policies)}", mend)
+    more = [
+        (name, one)
+        for name, (known, found) in pairs.items()
+        for one in found.policies
+        if one not in known.policies
+    ]
+    fewer = [
+        (name, one)
+        for name, (known, found) in pairs.items()
+        for one in known.policies
+        if one not in found.policies
+    ]
+    if more or fewer:
+        said = [f"{name} has {policy}" for name, policy in more]
+        said += [f"{name} lacks {policy}" for name, policy in fewer]
+        mend = " ".join(f"drop policy {_quoted(policy)} on {name};" for name, policy in more)
+        if fewer:
+            places = some([statement_at("policy", policy.partition(":")[0]) for _, policy in fewer])
+            mend = f"{mend} run in the dashboard's SQL editor what makes them: {places}".strip()
+        yield wrong("database.policies", f"policies differ: {some(said)}", mend)
     triggers = [
-        f"{trigger} on {name}"
+        (trigger, name)
         for name, (known, found) in pairs.items()
         for trigger in known.triggers
         if trigger not in found.triggers
     ]
     if triggers:
-        mend = "enable or create them as their migrations do (supabase/migrations: create trigger)"
-        yield wrong("database.triggers", f"triggers are missing or disabled: {some(triggers)}", mend)
+        what = f"triggers are missing or disabled: {some([f'{one} on {name}' for one, name in triggers])}"
+        enabling = " ".join(f"alter table {name} enable trigger {one};" for one, name in triggers)
+        places = some([statement_at("trigger", one) for one, _ in triggers])
+        mend = f"{enabling} or, where there is none, run what makes it: {places}"
+        yield wrong("database.triggers", what, mend)
 
 
-def _other_policies(pairs: Mapping[str, tuple[Table, Table]]) -> Iterator[str]:
-    for name, (known, found) in pairs.items():
-        yield from (f"{name} lacks {policy}" for policy in known.policies if policy not in found.policies)
-        yield from (f"{name} has {policy}" for policy in found.policies if policy not in known.policies)
+def _quoted(policy: str) -> str:
+    """Its name, as SQL takes any."""
+    name = policy.rpartition(": ")[0]
+    return '"' + name.replace('"', '""') + '"'

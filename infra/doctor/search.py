@@ -3,43 +3,50 @@
 import json
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import ValidationError
 
+from infra.doctor.answers import SERVICE_KEY
 from infra.doctor.deployment import Deployment
-from infra.doctor.findings import Finding, NotLookedAt, not_looked_at, ok, wrong
+from infra.doctor.findings import Finding, not_looked_at, ok, warning, wrong
 from shared.problems import Problem
 from shared.replies import SearchReply
 
 _TITLE: Final = "pixseek"
-_HERE: Final = {"127.0.0.1", "localhost", "::1"}
 _SLOW_S: Final = 60.0
 _LOGS: Final = "look at the function's log: the request id leads to the cause"
 _QUERY: Final = {"q": "a picture", "limit": "1"}
 
 
 def look(deployment: Deployment) -> Iterator[Finding]:
-    """Without a function that answers the rest is not asked for."""
+    """The key is shown to nobody but what answers as a search function of pixseek does."""
     if not deployment.variables.get("SEARCH_URL"):
-        raise NotLookedAt("SEARCH_URL is not set: the address that the deployment has printed")
-    url = deployment.variable("SEARCH_URL").rstrip("/")
-    if urlsplit(url).scheme != "https" and urlsplit(url).hostname not in _HERE:
-        what = f"{url} is not encrypted: tokens and pictures can be read on their way"
-        yield wrong("search.tls", what, "set SEARCH_URL to the address that begins with https://")
+        yield _without_address(deployment)
+        return
+    url = deployment.address("SEARCH_URL")
     try:
         health = deployment.http.get(f"{url}/health", timeout=_SLOW_S)
     except httpx.HTTPError as exc:
         mend = "look at SEARCH_URL, and whether the function is deployed (make deploy-aws tells the address)"
         yield wrong("search.health", f"{url} does not answer ({type(exc).__name__})", mend)
         return
-    fault = _health_fault(url, health)
-    yield fault or ok("search.health", f"{url} answers")
-    if fault is None:
-        yield from _version(deployment, url)
-        yield _ready(deployment.http.get(f"{url}/ready", timeout=_SLOW_S))
-        yield from _searches(deployment, url)
+    if (fault := _health_fault(url, health)) is not None:
+        yield fault
+        return
+    yield ok("search.health", f"{url} answers")
+    version = _version(deployment, url)
+    yield version
+    if version.mend is None:
+        yield from _at_work(deployment, url)
+
+
+def _without_address(deployment: Deployment) -> Finding:
+    what = "SEARCH_URL is not set: whether searches are answered cannot be told"
+    if deployment.stage is None:
+        return warning("search.url", what, "SEARCH_URL=https://<search function>, then look again")
+    mend = f"put the ApiUrl that make deploy-aws has printed into .env.{deployment.stage}"
+    return wrong("search.url", what, mend)
 
 
 def _health_fault(url: str, answer: httpx.Response) -> Finding | None:
@@ -53,16 +60,23 @@ def _health_fault(url: str, answer: httpx.Response) -> Finding | None:
     return wrong("search.health", what, "set SEARCH_URL to the function's address, without a path")
 
 
-def _version(deployment: Deployment, url: str) -> Iterator[Finding]:
+def _version(deployment: Deployment, url: str) -> Finding:
     document = _json(deployment.http.get(f"{url}/openapi.json", timeout=_SLOW_S))
     info = document.get("info") if isinstance(document, dict) else None
     if isinstance(info, dict) and info.get("title") == _TITLE:
-        yield ok("search.version", f"its API is of version {info.get('version')}")
+        return ok("search.version", f"its API is of version {info.get('version')}")
+    what = f"{url}/openapi.json is no description of a pixseek search"
+    mend = "set SEARCH_URL to the search function's address, and deploy it again"
+    return wrong("search.version", what, mend)
+
+
+def _at_work(deployment: Deployment, url: str) -> Iterator[Finding]:
+    """An empty index has no model to search with yet."""
+    if deployment.is_empty:
+        yield not_looked_at("search.ready", "the index is empty")
     else:
-        what = f"{url}/openapi.json is no description of a pixseek search"
-        yield wrong(
-            "search.version", what, "set SEARCH_URL to the search function's address, and deploy it again"
-        )
+        yield _ready(deployment.http.get(f"{url}/ready", timeout=_SLOW_S))
+    yield from _searches(deployment, url)
 
 
 def _ready(answer: httpx.Response) -> Finding:
@@ -77,14 +91,15 @@ def _ready(answer: httpx.Response) -> Finding:
 def _searches(deployment: Deployment, url: str) -> Iterator[Finding]:
     """Whoever may not search is refused before the model is called."""
     is_public = deployment.settings.auth == "public"
-    if deployment.calls_model or not is_public:
+    answers = deployment.calls_model and not deployment.is_empty
+    if answers or not is_public:
         stranger = deployment.http.get(f"{url}/search", params=_QUERY, timeout=_SLOW_S)
         yield _anonymous(stranger, is_public=is_public)
-    if not deployment.calls_model:
-        yield not_looked_at("search.answer", "a search may call the model (--no-model)")
+    if not answers:
+        why = "the index is empty" if deployment.is_empty else "a search may call the model (--no-model)"
+        yield not_looked_at("search.answer", why)
         return
-    key = deployment.variable("SUPABASE_SERVICE_ROLE_KEY")
-    headers = {"Authorization": f"Bearer {key}"}
+    headers = {"Authorization": f"Bearer {deployment.secret(SERVICE_KEY)}"}
     yield _answer(deployment.http.get(f"{url}/search", params=_QUERY, headers=headers, timeout=_SLOW_S))
 
 

@@ -8,14 +8,20 @@ from urllib.parse import quote
 import httpx
 
 from infra.doctor.deployment import Deployment
-from infra.doctor.findings import Finding, NotLookedAt, ok, wrong
+from infra.doctor.findings import CannotTell, Finding, ok, warning, wrong
 from shared.errors import PixseekError, SettingsError
 from shared.models import PREVIEWS_SUFFIX, Lane, ObjectRef
 from shared.ports import ObjectStore
 from shared.settings import Settings
 
 _DEFAULT_REGION: Final = "us-east-1"
-_S3: Final = "https://s3.amazonaws.com"
+_CREDENTIALS: Final = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+"""Where the store takes them from; it reads no ~/.aws."""
 _NO_OBJECT: Final = "pixseek-doctor"
 
 
@@ -41,23 +47,33 @@ def _store_finding(store: ObjectStore, bucket: str, settings: Settings) -> Findi
     try:
         store.list_page(bucket, limit=1)
         store.heads([ObjectRef(bucket, _NO_OBJECT)])
-    except SettingsError as exc:
-        mend = "make the bucket, correct its name, or let the function's role list and read it"
-        return wrong("buckets.store", f"{bucket}: {exc}", mend)
     except PixseekError as exc:
-        mend = "look at region, endpoint and credentials (AWS_*, or Google's), and at the bucket's policy"
-        return wrong("buckets.store", f"{bucket}: {exc}", mend)
+        return _store_fault(bucket, settings, exc)
     return ok("buckets.store", f"{bucket} can be listed and read with this machine's credentials")
+
+
+def _store_fault(bucket: str, settings: Settings, error: PixseekError) -> Finding:
+    if settings.storage == "s3" and not any(os.environ.get(name) for name in _CREDENTIALS):
+        what = (
+            f"whether {bucket} can be read cannot be told from here: this machine has no credentials of AWS"
+        )
+        mend = 'eval "$(aws configure export-credentials --format env)", then look again'
+        return warning("buckets.credentials", what, mend)
+    mend = "look at region, endpoint and credentials (AWS_*, or Google's), and at the bucket's policy"
+    if isinstance(error, SettingsError):
+        mend = "make the bucket, correct its name, or let the function's role list and read it"
+    return wrong("buckets.store", f"{bucket}: {error}", mend)
 
 
 def _region_finding(deployment: Deployment, bucket: str) -> Finding | None:
     """S3 tells everybody where a bucket lies, and whether there is one of that name."""
     wanted = _variable(deployment, "AWS_REGION", "AWS_DEFAULT_REGION") or _DEFAULT_REGION
-    endpoint = _variable(deployment, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") or _S3
+    endpoint = _variable(deployment, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") or s3_endpoint(wanted)
     try:
         answer = deployment.http.head(f"{endpoint.rstrip('/')}/{quote(bucket, safe='')}")
     except httpx.HTTPError as exc:
-        raise NotLookedAt(f"{endpoint} does not answer ({type(exc).__name__})") from exc
+        mend = "look at AWS_REGION and AWS_ENDPOINT_URL, and at the network of this machine"
+        raise CannotTell(f"{endpoint} does not answer ({type(exc).__name__})", mend) from exc
     region = answer.headers.get("x-amz-bucket-region")
     if answer.status_code == httpx.codes.NOT_FOUND:
         mend = f"aws s3 mb s3://{bucket} --region {wanted}, or correct BUCKETS"
@@ -66,6 +82,15 @@ def _region_finding(deployment: Deployment, bucket: str) -> Finding | None:
         what = f"bucket {bucket} lies in {region}, and AWS_REGION is {wanted}"
         return wrong("buckets.region", what, f"AWS_REGION={region}, and deploy again there")
     return None
+
+
+def s3_endpoint(region: str) -> str:
+    """Of the region's partition: the ones apart know nothing of the others' buckets."""
+    if region.startswith("cn-"):
+        return f"https://s3.{region}.amazonaws.com.cn"
+    return (
+        f"https://s3.{region}.amazonaws.com" if region.startswith("us-gov-") else "https://s3.amazonaws.com"
+    )
 
 
 def _variable(deployment: Deployment, *names: str) -> str | None:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from infra.doctor.deployment import Deployment
-from infra.doctor.findings import Finding, ok, some, warning, wrong
+from infra.doctor.facts import RegisteredBucket, Told
+from infra.doctor.findings import DoesNotApply, Finding, ok, some, warning, wrong
 from shared.events.objects import is_followed
 from shared.models import ObjectRef
 from shared.settings import Settings
@@ -20,11 +21,7 @@ _FEWEST: Final = 5
 """Pictures that a recall can be told of."""
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class PastAudit(_Row):
+class PastAudit(Told):
     """An audit, as the database keeps it."""
 
     bucket: str
@@ -34,7 +31,7 @@ class PastAudit(_Row):
     ended_at: datetime | None
 
 
-class PastRecall(_Row):
+class PastRecall(Told):
     """What a recall check has shown."""
 
     model: str
@@ -43,38 +40,27 @@ class PastRecall(_Row):
     floor: float
 
 
-class _Bucket(_Row):
-    name: str
-    provider: str
-
-
-class _Count(_Row):
-    state: str
-    images: int
-
-
 _AUDITS: Final = TypeAdapter(list[PastAudit])
 _RECALLS: Final = TypeAdapter(list[PastRecall])
-_BUCKETS: Final = TypeAdapter(list[_Bucket])
-_COUNTS: Final = TypeAdapter(list[_Count])
 
 
 def look(deployment: Deployment) -> Iterator[Finding]:
     """By the database's clock."""
+    if deployment.is_empty:
+        raise DoesNotApply("the index is empty")
     now = deployment.facts.now
-    active = deployment.call(TypeAdapter(str), "active_model_v1")
-    images = {row.state: row.images for row in deployment.call(_COUNTS, "index_counts_v1")}
+    active = {model.name for model in deployment.models if model.state == "active"}
     recalls = deployment.call(_RECALLS, "recalls_v1", match_count=_LOOKED_AT)
-    of_active = [recall for recall in recalls if recall.model == active]
-    yield recall_finding(of_active[:1], images.get("indexed", 0), now)
-    buckets = _followed(deployment.call(_BUCKETS, "list_buckets_v1"), deployment.settings)
+    of_active = [recall for recall in recalls if recall.model in active]
+    yield recall_finding(of_active[:1], deployment.images.get("indexed", 0), now)
+    buckets = _followed(deployment.buckets, deployment.settings)
     latest: dict[str, PastAudit] = {}
     for audit in deployment.call(_AUDITS, "latest_audits_v1", match_count=_LOOKED_AT):
         latest.setdefault(audit.bucket, audit)
     yield from audit_findings(buckets, latest, now)
 
 
-def _followed(buckets: list[_Bucket], settings: Settings) -> list[str]:
+def _followed(buckets: list[RegisteredBucket], settings: Settings) -> list[str]:
     return [
         bucket.name
         for bucket in buckets

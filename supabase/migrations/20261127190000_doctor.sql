@@ -117,7 +117,7 @@ $$;
 
 -- A text that only whoever has it, too, can tell by this; null without a salt.
 create function pixseek.digest_of(content text, salt text) returns text
-language sql immutable
+language sql stable
 set search_path = ''
 return encode(sha256(convert_to(salt || content, 'UTF8')), 'hex');
 

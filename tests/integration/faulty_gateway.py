@@ -36,6 +36,8 @@ class FaultyGateway:
     faults: dict[str, Fault] = field(default_factory=dict)
     ahead_s: float = 0.0
     """Of all other clocks."""
+    with_secrets: list[str] = field(default_factory=list)
+    """The paths that came with a key, a token or a webhook's secret."""
 
     def fault_of(self, path: str) -> Fault | None:
         return next((fault for start, fault in self.faults.items() if path.startswith(start)), None)
@@ -53,6 +55,8 @@ def faulty_gateway(upstream: str) -> Iterator[FaultyGateway]:
 
         def _answer(self) -> None:
             content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if {"authorization", "apikey", SECRET_HEADER} & {name.lower() for name in self.headers}:
+                gateway.with_secrets.append(self.path)
             fault = gateway.fault_of(self.path)
             if fault is None:
                 kept = {
@@ -61,6 +65,7 @@ def faulty_gateway(upstream: str) -> Iterator[FaultyGateway]:
                     "content-type",
                     "accept",
                     "accept-profile",
+                    "content-profile",
                     "prefer",
                     SECRET_HEADER,
                 }

@@ -18,7 +18,7 @@ from infra.aws.buckets import check_buckets
 from infra.aws.errors import AwsError
 from infra.aws.notification import EVENTS, attach, detach
 from infra.aws.osls import check_node
-from infra.aws.parameters import prune_parameters, put_parameters
+from infra.aws.parameters import Put, prune_parameters, put_parameters
 from infra.aws.plan import Plan, read_plan
 from infra.aws.stack import Stack
 
@@ -95,9 +95,9 @@ def _kept() -> dict[str, tuple[str, str, int]]:
 
 
 def test_secrets_are_put_encrypted(account: Account) -> None:
-    changed = put_parameters(account, "prod", {"ROBOFLOW_API_KEY": "a", "WEBHOOK_SECRET": "b"})
+    put = put_parameters(account, "prod", {"ROBOFLOW_API_KEY": "a", "WEBHOOK_SECRET": "b"})
 
-    assert changed == ["ROBOFLOW_API_KEY", "WEBHOOK_SECRET"]
+    assert put == Put({"ROBOFLOW_API_KEY": 1, "WEBHOOK_SECRET": 1}, ("ROBOFLOW_API_KEY", "WEBHOOK_SECRET"))
     assert _kept() == {
         "/pixseek/prod/ROBOFLOW_API_KEY": ("a", "SecureString", 1),
         "/pixseek/prod/WEBHOOK_SECRET": ("b", "SecureString", 1),
@@ -107,9 +107,9 @@ def test_secrets_are_put_encrypted(account: Account) -> None:
 def test_secrets_that_have_not_changed_are_left_alone(account: Account) -> None:
     put_parameters(account, "prod", {"ROBOFLOW_API_KEY": "a", "WEBHOOK_SECRET": "b"})
 
-    changed = put_parameters(account, "prod", {"ROBOFLOW_API_KEY": "a", "WEBHOOK_SECRET": "c"})
+    put = put_parameters(account, "prod", {"ROBOFLOW_API_KEY": "a", "WEBHOOK_SECRET": "c"})
 
-    assert changed == ["WEBHOOK_SECRET"]
+    assert put == Put({"ROBOFLOW_API_KEY": 1, "WEBHOOK_SECRET": 2}, ("WEBHOOK_SECRET",))
     assert _kept()["/pixseek/prod/ROBOFLOW_API_KEY"] == ("a", "SecureString", 1)
     assert _kept()["/pixseek/prod/WEBHOOK_SECRET"] == ("c", "SecureString", 2)
 
@@ -174,6 +174,40 @@ def test_a_bucket_of_another_account_is_refused(account: Account, monkeypatch: p
         check_buckets(_plan(), account, in_stack=())
 
 
+def _encrypt(bucket: str, **by_default: str) -> None:
+    rules: Any = [{"ApplyServerSideEncryptionByDefault": by_default}]
+    boto3.client("s3", region_name=_REGION).put_bucket_encryption(
+        Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": rules}
+    )
+
+
+@pytest.fixture
+def key(account: Account) -> str:  # noqa: ARG001 -- it is the account's
+    """Of the account's own, with which the pictures' bucket encrypts what it gets."""
+    kms = boto3.client("kms", region_name=_REGION)
+    made = kms.create_key()["KeyMetadata"]
+    _make_bucket("photos")
+    _encrypt("photos", SSEAlgorithm="aws:kms", KMSMasterKeyID=made["KeyId"])
+    return str(made["Arn"])
+
+
+def test_a_key_that_functions_may_not_use_is_named_with_the_remedy(account: Account, key: str) -> None:
+    with pytest.raises(AwsError, match=rf"with {key}: .*S3_KMS_KEY_ARN={key},"):
+        check_buckets(_plan(S3_BUCKET_EXISTS="true", PREVIEWS="false"), account, in_stack=())
+
+
+def test_a_key_that_the_stage_names_is_well(account: Account, key: str) -> None:
+    check_buckets(_plan(S3_BUCKET_EXISTS="true", PREVIEWS="false", S3_KMS_KEY_ARN=key), account, in_stack=())
+
+
+@pytest.mark.parametrize("by_default", [{"SSEAlgorithm": "AES256"}, {"SSEAlgorithm": "aws:kms"}])
+def test_a_key_of_awss_own_needs_no_right(account: Account, by_default: dict[str, str]) -> None:
+    _make_bucket("photos")
+    _encrypt("photos", **by_default)
+
+    check_buckets(_plan(S3_BUCKET_EXISTS="true", PREVIEWS="false"), account, in_stack=())
+
+
 _QUEUE = f"arn:aws:sqs:{_REGION}:{DEFAULT_ACCOUNT_ID}:{_STACK}-index"
 _TOPIC = f"arn:aws:sns:{_REGION}:{DEFAULT_ACCOUNT_ID}:others"
 
@@ -209,10 +243,19 @@ def test_a_bucket_that_sends_no_more_leaves_the_others(
 ) -> None:
     attach(account, "photos", _STACK, _QUEUE)
 
-    detach(account, "photos", _QUEUE)
+    assert detach(account, "photos", _QUEUE)
 
     assert "QueueConfigurations" not in notifications()
     assert len(notifications()["TopicConfigurations"]) == 1
+
+
+def test_a_bucket_that_is_gone_sends_nothing(account: Account) -> None:
+    assert not detach(account, "photos", _QUEUE)
+
+
+def test_a_bucket_that_is_gone_cannot_be_made_to_send(account: Account) -> None:
+    with pytest.raises(AwsError, match="NoSuchBucket"):
+        attach(account, "photos", _STACK, _QUEUE)
 
 
 def test_what_a_stack_left_at_its_bucket_is_replaced(
@@ -278,6 +321,49 @@ def test_a_stack_that_is_well_is_left_as_it_is(stack: Stack) -> None:
 
     assert stack.status() == "CREATE_COMPLETE"
     assert said == []
+
+
+class _Asked:
+    """Of CloudFormation's client the calls that change a stack, which moto has not."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def rollback_stack(self, **_: str) -> None:
+        self.calls.append("RollbackStack")
+
+    def continue_update_rollback(self, **_: str) -> None:
+        self.calls.append("ContinueUpdateRollback")
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- the others are moto's
+        return getattr(boto3.client("cloudformation", region_name=_REGION), name)
+
+
+@pytest.mark.parametrize(
+    ("status", "call"),
+    [("UPDATE_FAILED", "RollbackStack"), ("UPDATE_ROLLBACK_FAILED", "ContinueUpdateRollback")],
+)
+def test_a_stack_that_got_stuck_is_rolled_back_by_the_call_that_takes_it(
+    status: str, call: str, stack: Stack, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _Asked()
+    monkeypatch.setattr(stack, "_client", asked)
+    monkeypatch.setattr(stack, "_wait", lambda _: None)
+    _set_status(status)
+
+    stack.mend(lambda _: None)
+
+    assert asked.calls == [call]
+    assert account.region == _REGION
+
+
+@pytest.mark.parametrize(
+    ("status", "taken_back"), [("UPDATE_ROLLBACK_COMPLETE", True), ("UPDATE_COMPLETE", False)]
+)
+def test_a_deployment_that_was_taken_back_is_known(status: str, taken_back: bool, stack: Stack) -> None:
+    _set_status(status)
+
+    assert stack.was_rolled_back() is taken_back
 
 
 @pytest.mark.parametrize(

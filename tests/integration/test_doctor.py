@@ -51,7 +51,7 @@ def secrets(fresh: Stack, fresh_home: Home) -> Keys:  # noqa: ARG001 -- it makes
 @pytest.fixture
 def gateway(well: Deployment) -> Iterator[FaultyGateway]:
     """In front of the project."""
-    with faulty_gateway(well.url) as running:
+    with faulty_gateway(well.variable("SUPABASE_URL")) as running:
         yield running
 
 
@@ -65,8 +65,8 @@ def _with(deployment: Deployment, **variables: str) -> Deployment:
 
 
 def _faults(subject: str, deployment: Deployment) -> dict[str, Finding]:
-    """By their checks."""
-    return {finding.check: finding for finding in look_at(subject, deployment) if finding.mend}
+    """By their checks, asked anew."""
+    return {finding.check: finding for finding in look_at(subject, replace(deployment)) if finding.mend}
 
 
 def _signed(secret: str, **claims: object) -> str:
@@ -89,6 +89,23 @@ def test_a_fresh_stack_is_all_well(well: Deployment) -> None:
         "upkeep",
         "clock",
     }
+
+
+def test_a_new_deployment_is_told_to_upload_a_picture_and_no_more(fresh: Stack, well: Deployment) -> None:
+    with psycopg.connect(fresh.dsn("supabase_admin"), autocommit=True) as owner:
+        owner.execute("set session_replication_role = 'replica'")
+        owner.execute("create table pixseek.kept as table pixseek.models")
+        owner.execute("delete from pixseek.models")
+        found = {finding.check: finding for finding in examine(well)}
+        owner.execute("insert into pixseek.models overriding system value select * from pixseek.kept")
+        owner.execute("drop table pixseek.kept")
+
+    assert [finding.check for finding in found.values() if finding.mend] == ["models.empty"]
+    assert found["models.empty"].level is Level.WARNING
+    assert found["models.empty"].what == "the index is empty: upload a picture"
+    assert found["search.ready"].level is Level.NOT_LOOKED_AT
+    assert found["search.answer"].level is Level.NOT_LOOKED_AT
+    assert found["upkeep.rest"].level is Level.NOT_LOOKED_AT
 
 
 @pytest.mark.parametrize(
@@ -181,7 +198,7 @@ def test_a_project_whose_users_tokens_nobody_can_check_is_found(
 
 
 def test_an_exposed_schema_is_found(well: Deployment, gateway: FaultyGateway) -> None:
-    gateway.faults["/rest/v1/models"] = Fault(200, b"[]")
+    gateway.faults["/rest/v1/rpc/caller_roles"] = Fault(200, b"[]")
     behind = _with(well, SUPABASE_URL=gateway.url)
 
     broken = _faults("keys", behind)
@@ -194,13 +211,14 @@ def test_an_exposed_schema_is_found(well: Deployment, gateway: FaultyGateway) ->
 
 def test_a_project_without_migrations_is_told_to_apply_them(well: Deployment, gateway: FaultyGateway) -> None:
     gateway.faults["/rest/v1/rpc/"] = _NO_FUNCTION
-    hosted = replace(_with(well, SUPABASE_URL=gateway.url), is_local=False)
+    hosted = replace(_with(well, SUPABASE_URL=gateway.url), is_local=False, stage="prod")
 
-    [fault, rest] = look_at("database", hosted)
+    [fault] = look_at("database", hosted)
+    keys = _faults("keys", hosted)
 
     assert fault.what.startswith("no migration is applied")
-    assert fault.mend == "make deploy-supabase STAGE=…"
-    assert rest.level is Level.NOT_LOOKED_AT
+    assert fault.mend == "make deploy-supabase STAGE=prod"
+    assert keys["keys.anon"].mend == "make deploy-supabase STAGE=prod"
 
 
 def test_a_project_with_some_migrations_is_told_how_far_they_have_come(
@@ -226,10 +244,61 @@ def test_checks_that_need_what_is_broken_say_so_and_the_others_go_on(
 
     found = {finding.check: finding for finding in examine(behind)}
 
-    assert found["models.rest"].level is Level.NOT_LOOKED_AT
+    assert found["models.rest"].level is Level.WRONG
+    assert found["models.rest"].mend
     assert found["models.rest"].what == "list_models_v1 is answered with 503 (no code)"
     assert found["webhook.secret"].level is Level.OK
     assert found["search.answer"].level is Level.OK
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 503])
+def test_what_keys_may_do_cannot_be_told_by_a_broken_api(
+    status: int, well: Deployment, gateway: FaultyGateway
+) -> None:
+    gateway.faults["/rest/v1/"] = Fault(status, b"{}")
+
+    faults = _faults("keys", _with(well, SUPABASE_URL=gateway.url))
+
+    assert faults.keys() == {"keys.anon", "keys.service", "keys.schema"}
+    assert {"cannot be told" in fault.what for fault in faults.values()} == {True}
+
+
+@pytest.mark.parametrize("code", [b"42501", b"PGRST202"])
+def test_a_schema_that_is_looked_into_is_exposed_all_the_same(
+    code: bytes, well: Deployment, gateway: FaultyGateway
+) -> None:
+    gateway.faults["/rest/v1/rpc/caller_roles"] = Fault(403, b'{"code": "%s"}' % code)
+
+    faults = _faults("keys", _with(well, SUPABASE_URL=gateway.url))
+
+    assert "Exposed schemas" in (faults["keys.schema"].mend or "")
+
+
+def test_no_key_goes_to_what_is_no_project(well: Deployment, gateway: FaultyGateway) -> None:
+    gateway.faults["/"] = Fault(200, b"[]")
+
+    found = examine(_with(well, SUPABASE_URL=gateway.url))
+
+    assert "not as a Supabase project does" in str(found)
+    assert gateway.with_secrets == []
+
+
+def test_a_key_with_a_line_end_is_neither_shown_nor_sent(
+    pixseek: CommandLine, well: Deployment, gateway: FaultyGateway, secrets: Keys
+) -> None:
+    project = {name: value for name, value in well.variables.items() if name.startswith("SUPABASE_")}
+    torn = {
+        **project,
+        "SUPABASE_URL": gateway.url,
+        "SUPABASE_SERVICE_ROLE_KEY": f"{secrets.service_role_key}\r",
+    }
+
+    run = pixseek.run("doctor", "--no-model", **torn)
+
+    assert run.returncode == 1
+    assert "SUPABASE_SERVICE_ROLE_KEY has a line end in it: is the file saved with CRLF?" in run.stdout
+    assert secrets.service_role_key not in run.stdout + run.stderr
+    assert gateway.with_secrets == []
 
 
 def test_what_hangs_holds_up_nobody_for_ever(well: Deployment, gateway: FaultyGateway) -> None:
@@ -284,7 +353,7 @@ def test_the_command_tells_faults_with_their_mends_and_no_secret(
     assert secrets.jwt_secret not in run.stdout + run.stderr
 
 
-def test_a_project_without_addresses_is_told_what_was_not_looked_at(
+def test_a_project_without_addresses_is_warned_of_what_cannot_be_told(
     pixseek: CommandLine, well: Deployment
 ) -> None:
     project = {name: value for name, value in well.variables.items() if name.startswith("SUPABASE_")}
@@ -292,9 +361,10 @@ def test_a_project_without_addresses_is_told_what_was_not_looked_at(
     run = pixseek.run("doctor", "--no-model", "--json", **project)
 
     answer = json.loads(run.stdout)
-    unseen = {found["check"] for found in answer["findings"] if found["level"] == "not looked at"}
-    assert {"search.rest", "webhook.url", "embedder.rest", "clock.function"} <= unseen
-    assert answer["project"] == well.url
+    levels = {found["check"]: found["level"] for found in answer["findings"]}
+    assert (levels["search.url"], levels["webhook.url"]) == ("warning", "warning")
+    assert (levels["embedder.rest"], levels["clock.function"]) == ("not looked at", "not looked at")
+    assert answer["project"] == well.variable("SUPABASE_URL")
 
 
 def test_nothing_that_runs_is_an_error_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:

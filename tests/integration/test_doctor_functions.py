@@ -2,17 +2,22 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
+import httpx
 import pytest
 from moto.s3.models import S3Backend
 from supabase import Client
 
 from infra.doctor import Deployment, Finding, Level, deployment_of, look_at
 from infra.local.home import Home
+from infra.local.processes import Servers
 from infra.local.stack import Stack
 from tests.bucket_servers import s3_server
 from tests.integration.faulty_gateway import Fault, FaultyGateway, faulty_gateway
+from tests.ports import free_base_port
 from tests.roboflow_api import RoboflowApi, serving
 from tests.roboflow_faults import embeddings, status
 
@@ -67,8 +72,8 @@ def _with(deployment: Deployment, **variables: str) -> Deployment:
 
 
 def _faults(subject: str, deployment: Deployment) -> dict[str, Finding]:
-    """By their checks."""
-    return {finding.check: finding for finding in look_at(subject, deployment) if finding.mend}
+    """By their checks, asked anew."""
+    return {finding.check: finding for finding in look_at(subject, replace(deployment)) if finding.mend}
 
 
 def _problem(code: int, kind: str, detail: str) -> Fault:
@@ -128,6 +133,8 @@ def test_what_is_wrong_with_the_search_function_is_found(
     [
         ({"SEARCH_URL": _NOBODY}, "health", "does not answer (ConnectError)"),
         ({"SEARCH_URL": "http://search.invalid"}, "tls", "is not encrypted"),
+        ({"SEARCH_URL": "https://[bad"}, "url", "SEARCH_URL is no address"),
+        ({"SUPABASE_SERVICE_ROLE_KEY": "torn\r"}, "form", "has a line end in it"),
         ({"AUTH": "public"}, "anonymous", "AUTH is public here, and the function refuses who has no token"),
         ({"SUPABASE_SERVICE_ROLE_KEY": "another"}, "answer", "does not know SUPABASE_SERVICE_ROLE_KEY"),
     ],
@@ -144,7 +151,9 @@ def test_a_search_function_of_other_settings_is_found(
     ("fault", "check", "said"),
     [
         (Fault(200, b'{"status": "ok"}'), "stranger", "takes an event with a wrong secret"),
-        (Fault(404, b"{}"), "url", "does not take webhooks"),
+        (Fault(404, b"{}"), "url", "not as pixseek's function does"),
+        (Fault(403, b'{"message": "Forbidden"}'), "url", "answers 403 to an event, and not as"),
+        (Fault(401, b"<html>"), "url", "answers 401 to an event, and not as"),
         (Fault(500, b"{}"), "settings", "its own settings are missing or wrong"),
     ],
 )
@@ -162,11 +171,53 @@ def test_what_is_wrong_with_the_webhook_is_found(
     assert mended == {}
 
 
+def test_a_search_function_without_settings_is_found(well: Deployment, tmp_path: Path) -> None:
+    """The real one: its settings taken away."""
+    with _unsettled("search_images", "search_images", tmp_path) as url:
+        faults = _faults("search", _with(well, SEARCH_URL=url))
+
+    assert faults.keys() == {"search.settings"}
+
+
+def test_a_webhook_without_settings_is_found(well: Deployment, tmp_path: Path) -> None:
+    with _unsettled("index_image", "index_supabase_webhook", tmp_path) as url:
+        faults = _faults("webhook", _with(well, WEBHOOK_URL=url))
+
+    assert faults.keys() == {"webhook.settings"}
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [("/openapi", Fault(200, b'{"info": {"title": "pets"}}')), ("/health", Fault(200, b"{}"))],
+)
+def test_no_key_goes_to_what_is_no_search_function(
+    path: str, fault: Fault, well: Deployment, search: FaultyGateway
+) -> None:
+    search.faults[path] = fault
+
+    look_at("search", _with(well, SEARCH_URL=search.url))
+
+    assert search.with_secrets == []
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404])
+def test_the_secret_goes_to_nobody_who_does_not_refuse_as_the_webhook_does(
+    status: int, well: Deployment, webhook: FaultyGateway
+) -> None:
+    webhook.faults["/"] = Fault(status, b"{}")
+
+    look_at("webhook", _with(well, WEBHOOK_URL=webhook.url))
+
+    assert webhook.with_secrets == ["/"]  # a wrong one
+
+
 @pytest.mark.parametrize(
     ("variables", "check", "said"),
     [
         ({"WEBHOOK_URL": _NOBODY}, "url", "does not answer (ConnectError)"),
         ({"WEBHOOK_URL": "http://index.invalid"}, "tls", "is not encrypted"),
+        ({"WEBHOOK_URL": "https://a..b.supabase.co"}, "url", "WEBHOOK_URL is no address"),
+        ({"WEBHOOK_SECRET": "0123456789abcdef0123456789abcdef\n"}, "form", "has a line end in it"),
         (
             {"WEBHOOK_SECRET": "a secret of another deployment"},
             "secret",
@@ -182,10 +233,37 @@ def test_a_webhook_of_other_settings_is_found(
     assert said in faults[f"webhook.{check}"].what
 
 
+@contextmanager
+def _unsettled(folder: str, target: str, logs: Path) -> Iterator[str]:
+    """A function that was deployed without any setting."""
+    port = free_base_port()
+    servers = Servers(logs, logs)
+    settings = dict.fromkeys(("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"), "")
+    servers.start(
+        folder,
+        [
+            "functions_framework",
+            f"--source=functions/{folder}/gcp.py",
+            f"--target={target}",
+            "--host=127.0.0.1",
+            f"--port={port}",
+        ],
+        {**settings, "WEBHOOK_SECRET": "", "THREADS": "2", "WORKERS": "1"},
+    )
+    try:
+        httpx.Client(transport=httpx.HTTPTransport(retries=8)).get(
+            f"http://127.0.0.1:{port}/health", timeout=30
+        )
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        servers.stop()
+
+
 def test_a_hosted_project_without_the_trigger_is_told_to_install_it(well: Deployment) -> None:
     faults = _faults("webhook", replace(well, is_local=False))
 
     assert "supabase/hosted/webhook.sql" in (faults["webhook.trigger"].mend or "")
+    assert "webhook.vault" in faults
 
 
 def test_the_event_that_tries_the_webhook_changes_nothing(well: Deployment, client: Client) -> None:
@@ -311,6 +389,23 @@ def test_a_bucket_that_may_not_be_listed_is_found(
         faults = _faults("buckets", _with(_on_s3(well), PREVIEWS="false"))
 
     assert "s3:ListBucket" in faults["buckets.store"].what
+
+
+def test_a_machine_without_credentials_of_aws_cannot_tell(
+    well: Deployment, s3: tuple[str, S3Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, backend = s3
+    backend.create_bucket("pictures", "eu-west-1")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    # Where credentials of a machine in the cloud would be: nobody is there.
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", _NOBODY)
+
+    faults = _faults("buckets", _with(_on_s3(well), PREVIEWS="false"))
+
+    assert faults["buckets.credentials"].level is Level.WARNING
+    assert "cannot be told from here" in faults["buckets.credentials"].what
+    assert "buckets.store" not in faults
 
 
 def test_a_store_that_does_not_answer_is_told_so(well: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

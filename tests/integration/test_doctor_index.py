@@ -75,8 +75,8 @@ def _with(deployment: Deployment, **variables: str) -> Deployment:
 
 
 def _faults(subject: str, deployment: Deployment) -> dict[str, Finding]:
-    """By their checks."""
-    return {finding.check: finding for finding in look_at(subject, deployment) if finding.mend}
+    """By their checks, asked anew."""
+    return {finding.check: finding for finding in look_at(subject, replace(deployment)) if finding.mend}
 
 
 @pytest.mark.parametrize("subject", ["buckets", "models", "upkeep"])
@@ -285,6 +285,46 @@ def test_a_followed_bucket_that_is_not_in_storage_is_found_until_it_is_made(
 
     assert broken.keys() == {"buckets.registered", "buckets.storage"}
     assert "there is no bucket holidays in Storage" in broken["buckets.storage"].what
+    assert mended == {}
+
+
+def test_a_bucket_that_is_gone_with_all_its_pictures_is_nobodys_concern(
+    well: Deployment, owner: psycopg.Connection, used_client: Client
+) -> None:
+    used_client.rpc("put_bucket_v1", {"bucket_name": "gone"}).execute()
+    picture = {"bucket": "gone", "name": "a.png", "ordering_key": "1", "content_hash": "0" * 64}
+    used_client.rpc("record_images_v1", {"images": [picture]}).execute()
+    live = _faults("buckets", well)
+    used_client.rpc("remove_images_v1", {"objects": [{**picture, "ordering_key": "2"}]}).execute()
+    left = _faults("buckets", well)
+    owner.execute("delete from pixseek.images where bucket = 'gone'")
+    owner.execute("delete from pixseek.buckets where name = 'gone'")
+
+    assert "there is no bucket gone in Storage" in live["buckets.storage"].what
+    assert left == {}
+
+
+def test_a_stage_closes_and_opens_buckets_by_its_file(well: Deployment, owner: psycopg.Connection) -> None:
+    """The next deployment would undo what SQL has done."""
+    owner.execute(f"update storage.buckets set public = true where id = '{_BUCKET}'".encode())
+
+    faults = _faults("buckets", replace(well, stage="prod"))
+    owner.execute(f"update storage.buckets set public = false where id = '{_BUCKET}'".encode())
+
+    mend = faults["buckets.open_in_storage"].mend or ""
+    assert f"put {_BUCKET} into PUBLIC_BUCKETS in .env.prod, then: make deploy-supabase STAGE=prod" in mend
+
+
+def test_a_policy_of_the_project_that_opens_everything_is_named(
+    well: Deployment, owner: psycopg.Connection
+) -> None:
+    owner.execute("create policy wide on storage.objects for select to authenticated using (true)")
+
+    broken = _faults("buckets", well)
+    owner.execute("drop policy wide on storage.objects")
+    mended = _faults("buckets", well)
+
+    assert "the policy wide lets authenticated at every object" in broken["buckets.open_policy"].what
     assert mended == {}
 
 

@@ -287,6 +287,7 @@ def test_whoever_may_call_a_function_is_not_refused(caller: str, function: str, 
         ("forget_images_v1", {"image_ids": [1]}),
         ("scrub_tombstones_v1", {"older_than_days": 0}),
         ("doctor_v1", {}),
+        ("doctor_v1", {"salt": "of the caller's choice"}),
     ],
 )
 @pytest.mark.parametrize("caller", ["anybody", "alice"])
