@@ -16,6 +16,7 @@ _ATTACHED: Final = {
     "AWS::SQS::QueuePolicy": "Queues",
     "AWS::SNS::TopicPolicy": "Topics",
 }
+_TRACES: Final = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 _PRIVATE: Final = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 
 
@@ -161,6 +162,37 @@ def without_own_role(template: Template) -> list[str]:
         name
         for (name, _), role in zip(functions, roles, strict=True)
         if roles.count(role) > 1 or role not in there
+    )
+
+
+def untraceable(template: Template) -> list[str]:
+    """Traced functions whose role cannot send traces by itself: Lambda refuses to make them, and waits for no
+    policy that comes later."""
+    roles = dict(of_kind(template, "AWS::IAM::Role"))
+    return sorted(
+        name
+        for name, properties in of_kind(template, "AWS::Lambda::Function")
+        if properties.get("TracingConfig", {}).get("Mode") == "Active"
+        and not _allowed(roles[properties["Role"]["Fn::GetAtt"][0]]) >= _TRACES
+    )
+
+
+def _allowed(role: Mapping[str, Any]) -> set[str]:
+    """The actions that a role's own policies allow."""
+    own = (body for policy in role.get("Policies", []) for body in policy["PolicyDocument"]["Statement"])
+    actions = (body["Action"] for body in own if body["Effect"] == "Allow")
+    return {one for action in actions for one in ([action] if isinstance(action, str) else action)}
+
+
+def hasty_routes(template: Template) -> list[str]:
+    """Routes of whose throttle a stage speaks before they are there."""
+    routes = {own["RouteKey"]: name for name, own in of_kind(template, "AWS::ApiGatewayV2::Route")}
+    return sorted(
+        key
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::ApiGatewayV2::Stage"
+        for key in resource["Properties"].get("RouteSettings", {})
+        if routes.get(key) not in resource.get("DependsOn", [])
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from infra.bundle import Choice, build, lambda_python
-from infra.bundle.locked import ROOT, run_uv
+from infra.bundle.locked import run_uv
 from infra.debian import CACHE, filled_once
+from infra.local.home import ROOT
 
 _PLAIN_NEEDS: Final = ROOT / "benchmarks" / "peers" / "plain_lambda.txt"
 _HANDLERS: Final = Path(__file__).parent

@@ -11,7 +11,7 @@ from infra.aws import deploying
 from infra.aws.account import Account
 from infra.aws.errors import AwsError
 from infra.aws.plan import Plan, read_plan
-from infra.aws.stage import StageError, read_stage
+from infra.stage import StageError, read_stage
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

@@ -19,13 +19,15 @@ def check_buckets(plan: Plan, account: Account, in_stack: Collection[str]) -> No
     faults = [
         fault
         for name in names
-        for fault in (_faults_of_old(name, account) if exists else _faults_of_new(name, account, in_stack))
+        for fault in (
+            _faults_of_old(name, account, plan.keys) if exists else _faults_of_new(name, account, in_stack)
+        )
     ]
     if faults:
         raise AwsError("\n".join(faults))
 
 
-def _faults_of_old(name: str, account: Account) -> Iterator[str]:
+def _faults_of_old(name: str, account: Account, keys: Collection[str]) -> Iterator[str]:
     region = region_of(name, account)
     if region is None:
         yield f"S3_BUCKET_EXISTS=true, and there is no bucket {name}: make it, or let the stack (false)"
@@ -33,6 +35,12 @@ def _faults_of_old(name: str, account: Account) -> Iterator[str]:
         yield (
             f"the bucket {name} lies in {region}, and AWS_REGION is {account.region}: its events go to "
             f"queues of its own region only. Set AWS_REGION={region}, or choose another bucket"
+        )
+    elif (key := _key_of(name, account)) and key not in keys:
+        yield (
+            f"what the bucket {name} gets is encrypted with {key}: the functions may use that key only with "
+            f"S3_KMS_KEY_ARN={','.join([*sorted(keys), key])}, and where the key's own policy lets the "
+            "account's IAM policies decide, as it does unless somebody changed it"
         )
 
 
@@ -42,6 +50,28 @@ def _faults_of_new(name: str, account: Account, in_stack: Collection[str]) -> It
             f"the bucket {name} is there already, and not of this stack: S3_BUCKET_EXISTS=true takes it as "
             "it is; or choose another S3_BUCKET"
         )
+
+
+def _key_of(name: str, account: Account) -> str | None:
+    """The ARN of the account's own key that S3 encrypts with unless told; AWS's keys need no right."""
+    from botocore.exceptions import ClientError
+
+    with answering("s3:GetEncryptionConfiguration", account.region):
+        try:
+            found = account.client("s3").get_bucket_encryption(
+                Bucket=name, ExpectedBucketOwner=account.number
+            )
+        except ClientError as exc:
+            if code_of(exc) == "ServerSideEncryptionConfigurationNotFoundError":
+                return None
+            raise
+    [rule] = found["ServerSideEncryptionConfiguration"]["Rules"]
+    key_id = rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID")
+    if not key_id:
+        return None
+    with answering("kms:DescribeKey", account.region):
+        key = account.client("kms").describe_key(KeyId=key_id)["KeyMetadata"]
+    return None if key.get("KeyManager") == "AWS" else str(key["Arn"])
 
 
 def region_of(name: str, account: Account) -> str | None:

@@ -1,8 +1,7 @@
 // The dashboard: what comes in, how it is answered, what waits, what the audits find.
-const { functions, storage } = require("./choices.js");
+const { capital, functions, storage } = require("./choices.js");
 
 const REGION = "${AWS::Region}"; // filled in by CloudFormation, as all of this kind
-const capital = (name) => name[0].toUpperCase() + name.slice(1);
 const ref = (name) => `\${${capital(name)}LambdaFunction}`;
 
 const widget = (title, properties, width = 8) => ({

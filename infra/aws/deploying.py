@@ -1,6 +1,6 @@
 """Deploys a stage to AWS, or removes it: each step says what it does, and can be done again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from infra.aws import osls
@@ -17,6 +17,8 @@ from infra.bundle import ENTRIES, BundleError, build
 from infra.local.home import ROOT
 
 _BUNDLES: Final = ROOT / "build" / "aws"
+_BUCKET: Final = "BucketName"
+"""The output that names the bucket of before."""
 Report = Callable[[str], None]
 
 
@@ -24,42 +26,47 @@ def deploy(plan: Plan, report: Report) -> None:
     """Raises `AwsError`."""
     report(f"checking: this machine, {plan.settings.supabase_url}, AWS in {plan.place.aws_region}")
     check_tools(plan)
-    check_project(plan.variables)
+    check_project(plan.variables, plan.stage)
     account = Account.connect(plan.place.aws_region)
     stack = Stack(account, plan.stack)
     check_buckets(plan, account, stack.buckets())
     check_concurrency(plan, account)
+    before = stack.outputs().get(_BUCKET)
     stack.mend(report)
     _bundle(plan, report)
-    put_secrets(plan, account, report)
-    # By force, because functions that run on would keep the secrets that they have read.
-    osls.run(plan, account.environment(), "deploy", "--force")
+    versions = osls.versions_told(put_secrets(plan, account, report))
+    force = ("--force",) if stack.was_rolled_back() else ()
+    osls.run(plan, {**account.environment(), **versions}, "deploy", *force)
     for name in prune_parameters(account, plan.stage, plan.secrets):
         report(f"secrets: {name} is not in .env.{plan.stage} any more, and deleted")
+    if before and before not in plan.buckets:
+        _send_no_more(plan, account, before, report)
     _send_events(plan, account, report)
     for line in outcome(plan, stack.outputs()):
         report(line)
 
 
-def put_secrets(plan: Plan, account: Account, report: Report) -> None:
-    """Only those that differ. Raises `AwsError`."""
-    changed = put_parameters(account, plan.stage, plan.secrets)
-    report(f"secrets: {', '.join(changed)} to Parameter Store" if changed else "secrets: none has changed")
+def put_secrets(plan: Plan, account: Account, report: Report) -> Mapping[str, int]:
+    """Only those that differ; the versions of all. Raises `AwsError`."""
+    put = put_parameters(account, plan.stage, plan.secrets)
+    told = f"{', '.join(put.changed)} to Parameter Store" if put.changed else "none has changed"
+    report(f"secrets: {told}")
+    return put.versions
 
 
 def remove(plan: Plan, report: Report) -> None:
     """Pictures stay. Raises `AwsError`."""
     account = Account.connect(plan.place.aws_region)
     stack = Stack(account, plan.stack)
-    if plan.place.s3_bucket_exists == "true" and plan.buckets:
-        detach(account, plan.buckets[0], _queue_arn(plan, account))
-        report(f"{plan.buckets[0]} sends no more events to pixseek")
+    sending = {stack.outputs().get(_BUCKET), *plan.buckets[:1]}
     if stack.status() is None:
         report(f"there is no stack {plan.stack} in {account.region}")
     else:
         osls.run(plan, account.environment(), "remove")
     gone = prune_parameters(account, plan.stage, {})
     report(f"secrets: {len(gone)} deleted from Parameter Store")
+    for bucket in sorted(filter(None, sending)):
+        _send_no_more(plan, account, bucket, report)
     if plan.buckets:
         report(f"kept: the buckets {' and '.join(plan.buckets)} with all that is in them, and the index")
         report("to deploy this stage again with them, set S3_BUCKET_EXISTS=true")
@@ -84,6 +91,12 @@ def _send_events(plan: Plan, account: Account, report: Report) -> None:
     if plan.place.s3_bucket_exists == "true" and plan.buckets:
         attach(account, plan.buckets[0], plan.stack, _queue_arn(plan, account))
         report(f"{plan.buckets[0]} sends its events to the queue {plan.stack}-index")
+
+
+def _send_no_more(plan: Plan, account: Account, bucket: str, report: Report) -> None:
+    """Else S3 refuses every other notification for it, once the queue is gone."""
+    if detach(account, bucket, _queue_arn(plan, account)):
+        report(f"{bucket} sends no more events to pixseek")
 
 
 def _queue_arn(plan: Plan, account: Account) -> str:

@@ -1,5 +1,6 @@
 // What each function is told: of the stage's variables those that it reads, and where in SSM its secrets lie.
 const { env } = process;
+const { reembedWorkers } = require("./choices.js");
 
 const DATABASE = ["SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_TIMEOUT_S"];
 const STORAGE = ["STORAGE", "STORAGE_TIMEOUT_S"];
@@ -8,16 +9,15 @@ const MODELS = [
   "EMBEDDER", ...CLIP, "ROBOFLOW_API_URL", "ROBOFLOW_CONCURRENCY",
   "NEXT_EMBEDDER", ...CLIP.map((name) => `NEXT_${name}`),
 ];
-const ALL = [...DATABASE, ...STORAGE, ...MODELS, "POWERTOOLS_LOG_LEVEL"];
+const ALL = [
+  ...DATABASE, ...STORAGE, ...MODELS, "BUCKETS", "LINK_EXPIRES_S", "KEEP_ASKED_TEXTS", "POWERTOOLS_LOG_LEVEL",
+];
 const VARIABLES = {
-  search: [
-    ...ALL, "AUTH", "REQUESTS_PER_MINUTE", "TRUSTED_HOPS", "CORS_ORIGINS", "LINK_EXPIRES_S", "PICTURE_QUERIES",
-    "KEEP_ASKED_TEXTS",
-  ],
-  index: [...ALL, "BUCKETS", "PREVIEWS"],
-  webhook: [...ALL, "BUCKETS", "PREVIEWS"],
-  reembed: [...ALL, "PREVIEWS", "ACTIVATE", "KEEP_RETIRED_DAYS", "REEMBED_WORKERS", "KEEP_ASKED_TEXTS"],
-  audit: [...ALL, "BUCKETS", "PREVIEWS"],
+  search: [...ALL, "AUTH", "REQUESTS_PER_MINUTE", "TRUSTED_HOPS", "CORS_ORIGINS", "PICTURE_QUERIES"],
+  index: [...ALL, "PREVIEWS"],
+  webhook: [...ALL, "PREVIEWS"],
+  reembed: [...ALL, "PREVIEWS", "ACTIVATE", "KEEP_RETIRED_DAYS", "REEMBED_WORKERS"],
+  audit: [...ALL, "PREVIEWS"],
 };
 
 const SERVICE_KEY = "SUPABASE_SERVICE_ROLE_KEY";
@@ -29,24 +29,29 @@ const SECRETS = {
   audit: [SERVICE_KEY, "ROBOFLOW_API_KEY"],
 };
 
-// The roles on S3 are for one bucket, so no function follows another.
-const given = env.STORAGE === "s3" ? { ...env, BUCKETS: env.S3_BUCKET } : env;
+const given = {
+  ...env,
+  REEMBED_WORKERS: String(reembedWorkers),
+  // The roles on S3 are for one bucket, so no function follows another.
+  ...(env.STORAGE === "s3" ? { BUCKETS: env.S3_BUCKET } : {}),
+};
 
-// Of a secret only its place goes further than this, and whether there is one.
-const places = (stage, name) =>
-  SECRETS[name]
-    .filter((secret) => secret === SERVICE_KEY || env[secret])
-    .map((secret) => `/pixseek/${stage}/${secret}`);
+// Of a secret only its place goes further than this, and which version it is. infra/aws/osls.py names versions; without,
+// as when osls is run by hand, it is the newest.
+const version = (secret) => env[`${secret}_VERSION`];
+const secrets = (name) => SECRETS[name].filter((secret) => secret === SERVICE_KEY || version(secret) || env[secret]);
+const place = (stage, secret) => `/pixseek/${stage}/${secret}`;
+const pinned = (stage, secret) => [place(stage, secret), version(secret)].filter(Boolean).join(":");
 
 const environment = (stage, name) => ({
   ...Object.fromEntries(VARIABLES[name].filter((key) => given[key]).map((key) => [key, given[key]])),
-  SSM_PARAMETERS: places(stage, name).join(","),
+  SSM_PARAMETERS: secrets(name).map((secret) => pinned(stage, secret)).join(","),
   POWERTOOLS_SERVICE_NAME: `pixseek-${stage}`, // also a dimension of the metrics: a stage's own are told apart
   PYDANTIC_DISABLE_PLUGINS: "__all__", // or every cold start looks for some among all packages
 });
 
-const arn = (place) => ({
-  "Fn::Sub": `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter${place}`,
+const arn = (stage, secret) => ({
+  "Fn::Sub": `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter${place(stage, secret)}`,
 });
 
 module.exports = async ({ resolveVariable }) => {
@@ -54,6 +59,6 @@ module.exports = async ({ resolveVariable }) => {
   const each = (make) => Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, make(name)]));
   return {
     variables: each((name) => environment(stage, name)),
-    parameters: each((name) => places(stage, name).map(arn)),
+    parameters: each((name) => secrets(name).map((secret) => arn(stage, secret))),
   };
 };

@@ -1,10 +1,8 @@
 // Each function's alarms: errors, and throttles where they are not meant.
-const { functions } = require("./choices.js");
+const { capital, functions } = require("./choices.js");
 
 // They run seldom and by themselves: one failure counts. What bounds their concurrency throttles them.
 const SCHEDULED = ["reembed", "audit"];
-
-const capital = (name) => name[0].toUpperCase() + name.slice(1);
 
 const metric = (name, metricName) => ({
   Namespace: "AWS/Lambda",
@@ -50,7 +48,7 @@ const errorRate = (stage, name) => {
 
 const throttles = (stage, name) =>
   alarm(stage, name, "throttles", {
-    AlarmDescription: `Lambda turns calls of ${name} away: the account's concurrency is used up`,
+    AlarmDescription: `Lambda turns calls of ${name} away: its own concurrency, or the account's, is used up`,
     ...metric(name, "Throttles"),
     Statistic: "Sum",
     Period: 300,

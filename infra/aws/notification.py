@@ -1,4 +1,4 @@
-"""The events of a bucket that was there before: sent to the queue, beside what else it sends."""
+"""The events that a bucket sends to the queue, beside what else it sends."""
 
 from typing import Any, Final
 
@@ -14,21 +14,36 @@ def attach(account: Account, bucket: str, name: str, queue_arn: str) -> None:
     _replace(account, bucket, queue_arn, [{"Id": name, "QueueArn": queue_arn, "Events": list(EVENTS)}])
 
 
-def detach(account: Account, bucket: str, queue_arn: str) -> None:
-    """Raises `AwsError`."""
-    _replace(account, bucket, queue_arn, [])
+def detach(account: Account, bucket: str, queue_arn: str) -> bool:
+    """Whether there was something to take away: no bucket sends nothing. Raises `AwsError`."""
+    return _replace(account, bucket, queue_arn, [])
 
 
-def _replace(account: Account, bucket: str, queue_arn: str, wanted: list[dict[str, Any]]) -> None:
+def _replace(account: Account, bucket: str, queue_arn: str, wanted: list[dict[str, Any]]) -> bool:
     """What goes to this queue; a bucket that a stack made and left has it under another name."""
-    client = account.client("s3")
-    with answering("s3:GetBucketNotification", account.region):
-        sent = client.get_bucket_notification_configuration(Bucket=bucket, ExpectedBucketOwner=account.number)
-    sent.pop("ResponseMetadata", None)
-    queues = sent.get("QueueConfigurations", [])
+    sent = _sent(account, bucket)
+    queues: list[dict[str, Any]] = sent.get("QueueConfigurations", [])
     changed = [queue for queue in queues if queue["QueueArn"] != queue_arn] + wanted
     if changed != queues:
         _put(account, bucket, {**sent, "QueueConfigurations": changed})
+    return changed != queues
+
+
+def _sent(account: Account, bucket: str) -> dict[str, Any]:
+    """Nothing by a bucket that is gone."""
+    from botocore.exceptions import ClientError
+
+    with answering("s3:GetBucketNotification", account.region):
+        try:
+            sent: dict[str, Any] = account.client("s3").get_bucket_notification_configuration(
+                Bucket=bucket, ExpectedBucketOwner=account.number
+            )
+        except ClientError as exc:
+            if code_of(exc) == "NoSuchBucket":
+                return {}
+            raise
+    sent.pop("ResponseMetadata", None)
+    return sent
 
 
 def _put(account: Account, bucket: str, sent: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""osls, with a stage's variables: all that it knows of secrets is which are set."""
+"""osls, with a stage's variables: all that it knows of secrets is which version of each is meant."""
 
 import os
 import shutil
@@ -15,9 +15,10 @@ from shared.settings import Settings
 
 PINNED: Final = Path(__file__).with_name("node")
 _LEAST_NODE: Final = 20
-_IN_PARAMETER_STORE: Final = "set"
-_ALSO_OURS: Final = {"ARCHITECTURE", "TRACING", "POWERTOOLS_LOG_LEVEL"}
-_OURS: Final = {name.upper() for name in (*Settings.model_fields, *Place.model_fields)} | _ALSO_OURS
+_ALSO_OURS: Final = {"ARCHITECTURE", "POWERTOOLS_LOG_LEVEL"}
+_OURS: Final = ({name.upper() for name in (*Settings.model_fields, *Place.model_fields)} | _ALSO_OURS) - {
+    *SECRETS
+}
 
 
 def program() -> Path:
@@ -40,21 +41,28 @@ def check_node() -> None:
         raise AwsError(f"Node.js is {done.stdout.strip() or 'broken'}: osls needs {_LEAST_NODE} or newer")
 
 
-def environment(
-    plan: Plan, account: Mapping[str, str], outer: Mapping[str, str] = os.environ
-) -> dict[str, str]:
-    """What osls is told: the stage's variables alone, whatever else is set on this machine."""
-    kept = {name: value for name, value in outer.items() if name not in _OURS and name != "AWS_PROFILE"}
-    # osls reads the stage's file too, and leaves alone what is set, be it to nothing.
-    given = {name: value if name in _OURS else "" for name, value in plan.variables.items()}
-    secrets = {name: _IN_PARAMETER_STORE if name in plan.secrets else "" for name in SECRETS}
-    return {**kept, **given, **secrets, **account}
+def environment(plan: Plan, told: Mapping[str, str], outer: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What osls is told: of the stage's variables those that are no secrets, whatever else is set here."""
+    versions = {_version(name) for name in SECRETS}
+    others = {*_OURS, *SECRETS, *versions, *plan.variables, "AWS_PROFILE"}
+    kept = {name: value for name, value in outer.items() if name not in others}
+    given = {name: value for name, value in plan.variables.items() if name in _OURS}
+    return {**kept, **given, **told}
 
 
-def run(plan: Plan, account: Mapping[str, str], *command: str) -> None:
-    """Its output goes where ours goes. Raises `AwsError`."""
+def versions_told(versions: Mapping[str, int]) -> dict[str, str]:
+    """Which version of each secret the functions are to read, as infra/aws/environment.js takes it."""
+    return {_version(name): str(version) for name, version in versions.items()}
+
+
+def _version(secret: str) -> str:
+    return f"{secret}_VERSION"
+
+
+def run(plan: Plan, told: Mapping[str, str], *command: str) -> None:
+    """Its output goes where ours goes. `told`: the account, and versions. Raises `AwsError`."""
     done = subprocess.run(  # noqa: S603 -- ours, no shell
-        [program(), *command, "--stage", plan.stage], cwd=ROOT, env=environment(plan, account), check=False
+        [program(), *command, "--stage", plan.stage], cwd=ROOT, env=environment(plan, told), check=False
     )
     if done.returncode:
         raise AwsError(

@@ -1,6 +1,7 @@
-"""A stage's secrets in Parameter Store: /pixseek/<stage>/<VARIABLE>."""
+"""A stage's secrets in Parameter Store: /pixseek/<stage>/<VARIABLE>, each value of them a version."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from infra.aws.account import Account, answering
@@ -9,17 +10,41 @@ _AT_ONCE: Final = 10
 """As the API has it."""
 
 
-def put_parameters(account: Account, stage: str, secrets: Mapping[str, str]) -> list[str]:
-    """Make the store hold these values, and name those that it did not. Raises `AwsError`."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A secret as the store has it."""
+
+    value: str = field(repr=False)
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What came of putting secrets there."""
+
+    versions: Mapping[str, int]
+    """Of all of them."""
+    changed: tuple[str, ...]
+    """Those that the store did not have."""
+
+
+def put_parameters(account: Account, stage: str, secrets: Mapping[str, str]) -> Put:
+    """Make these the newest values. Raises `AwsError`."""
     kept = _kept(account, stage)
-    changed = [name for name, value in secrets.items() if kept.get(name) != value]
+    versions = {
+        name: kept[name].version
+        for name, value in secrets.items()
+        if name in kept and kept[name].value == value
+    }
+    changed = tuple(name for name in secrets if name not in versions)
     client = account.client("ssm")
     for name in changed:
         with answering("ssm:PutParameter", account.region):
-            client.put_parameter(
+            answer = client.put_parameter(
                 Name=f"{_folder(stage)}/{name}", Value=secrets[name], Type="SecureString", Overwrite=True
             )
-    return changed
+        versions[name] = answer["Version"]
+    return Put(versions, changed)
 
 
 def prune_parameters(account: Account, stage: str, wanted: Mapping[str, str]) -> list[str]:
@@ -37,11 +62,11 @@ def _folder(stage: str) -> str:
     return f"/pixseek/{stage}"
 
 
-def _kept(account: Account, stage: str) -> dict[str, str]:
+def _kept(account: Account, stage: str) -> dict[str, Kept]:
     pages = account.client("ssm").get_paginator("get_parameters_by_path")
     with answering("ssm:GetParametersByPath", account.region):
         return {
-            parameter["Name"].rpartition("/")[2]: parameter["Value"]
+            parameter["Name"].rpartition("/")[2]: Kept(parameter["Value"], parameter["Version"])
             for page in pages.paginate(Path=_folder(stage), WithDecryption=True)
             for parameter in page["Parameters"]
         }

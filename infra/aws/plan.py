@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,6 +24,10 @@ SECRETS: Final = (
 
 _IMAGE: Final = r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[^@\s]+@sha256:[0-9a-f]{64}$"
 _BUCKET: Final = r"^[a-z0-9][a-z0-9.-]{1,52}[a-z0-9]$"
+_KEY: Final = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[a-z0-9-]+"
+_Flag: TypeAlias = Literal["true", "false"]
+_WEBHOOKS: Final = 50
+"""Instances of the webhook at most, as infra/aws/choices.js has it."""
 
 
 class Place(BaseModel):
@@ -34,8 +38,11 @@ class Place(BaseModel):
     aws_region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
     image: Annotated[str | None, Field(pattern=_IMAGE)] = None
     s3_bucket: Annotated[str | None, Field(pattern=_BUCKET)] = None
-    s3_bucket_exists: Literal["true", "false"] = "false"
-    reserve_concurrency: Literal["true", "false"] = "true"
+    s3_bucket_exists: _Flag = "false"
+    s3_kms_key_arn: Annotated[str | None, Field(pattern=f"^{_KEY}(, *{_KEY})*$")] = None
+    reserve_concurrency: _Flag = "true"
+    tracing: _Flag = "false"
+    picture_queries: _Flag = "true"
     alarm_email: Annotated[str | None, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = None
     budget_usd: Annotated[float | None, Field(gt=0)] = None
 
@@ -63,6 +70,19 @@ class Plan:
         if self.settings.storage != "s3" or self.place.s3_bucket is None:
             return ()
         return (self.place.s3_bucket, self.place.s3_bucket + PREVIEWS_SUFFIX)
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys of KMS that the functions may use."""
+        return {arn.strip() for arn in (self.place.s3_kms_key_arn or "").split(",") if arn}
+
+    @property
+    def reserved(self) -> dict[str, int]:
+        """What is set aside of the account's concurrency, by the functions' names."""
+        if self.place.reserve_concurrency == "false":
+            return {}
+        webhook = {f"{self.stack}-webhook": _WEBHOOKS} if self.settings.storage == "supabase" else {}
+        return {f"{self.stack}-reembed": self.settings.reembed_workers, **webhook}
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -109,5 +129,5 @@ def _check_together(stage: str, settings: Settings, place: Place) -> None:
     if settings.storage == "s3" and settings.buckets - {place.s3_bucket}:
         raise AwsError(
             f".env.{stage}: BUCKETS names others than S3_BUCKET, which alone sends its events and may be "
-            "read: leave BUCKETS empty, and give another bucket a stage of its own"
+            "read: leave BUCKETS empty, and give another bucket a Supabase project of its own, and a stage"
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from infra.aws.account import Account, answering
+from infra.aws.account import Account, answering, code_of
 from infra.aws.errors import AwsError
 from infra.aws.osls import check_node
 from infra.aws.plan import Plan
@@ -28,11 +28,11 @@ def check_tools(plan: Plan) -> None:
         raise AwsError(str(exc)) from exc
 
 
-def check_project(variables: Mapping[str, str]) -> None:
+def check_project(variables: Mapping[str, str], stage: str) -> None:
     """The Supabase project takes the keys and has the migrations. Raises `AwsError`."""
     from infra.doctor import Deployment, look_at
 
-    deployment = Deployment(variables, calls_model=False)
+    deployment = Deployment(variables, stage, calls_model=False)
     for subject in ("keys", "database"):
         stop_at(look_at(subject, deployment))
 
@@ -51,18 +51,34 @@ def stop_at(findings: "Iterable[Finding]") -> None:
 
 
 def check_concurrency(plan: Plan, account: Account) -> None:
-    """Raises `AwsError` when the account has too little to reserve any."""
-    if plan.place.reserve_concurrency == "true":
-        with answering("lambda:GetAccountSettings", account.region):
-            limits = account.client("lambda").get_account_settings()["AccountLimit"]
-        check_limit(limits["ConcurrentExecutions"], plan.settings.reembed_workers)
+    """Raises `AwsError` when too little of the account's is left to reserve what the stage wants."""
+    if not plan.reserved:
+        return
+    with answering("lambda:GetAccountSettings", account.region):
+        limits = account.client("lambda").get_account_settings()["AccountLimit"]
+    held = sum(_reserved(name, account) for name in plan.reserved)
+    check_limit(limits["UnreservedConcurrentExecutions"] + held, sum(plan.reserved.values()))
 
 
-def check_limit(limit: int, wanted: int) -> None:
-    """Of an account, and what is to be reserved of it. Raises `AwsError`."""
-    if limit < wanted + _LEFT_AT_LEAST:
+def _reserved(function: str, account: Account) -> int:
+    """What a function holds already; a new one nothing."""
+    from botocore.exceptions import ClientError
+
+    with answering("lambda:GetFunctionConcurrency", account.region):
+        try:
+            answer = account.client("lambda").get_function_concurrency(FunctionName=function)
+        except ClientError as exc:
+            if code_of(exc) == "ResourceNotFoundException":
+                return 0
+            raise
+    return int(answer.get("ReservedConcurrentExecutions", 0))
+
+
+def check_limit(free: int, wanted: int) -> None:
+    """What others left of the account's, and what is to be reserved of it. Raises `AwsError`."""
+    if free < wanted + _LEFT_AT_LEAST:
         raise AwsError(
-            f"this account runs at most {limit} functions at once, and Lambda keeps {_LEFT_AT_LEAST} of them "
-            f"free: {wanted} cannot be reserved for reembed. Set RESERVE_CONCURRENCY=false, or ask for more "
-            "(Service Quotas, AWS Lambda, Concurrent executions)"
+            f"of the functions that this account runs at once, {free} are not set aside for others, and "
+            f"Lambda keeps {_LEFT_AT_LEAST} of them free: {wanted} cannot be reserved. Set "
+            "RESERVE_CONCURRENCY=false, or ask for more (Service Quotas, AWS Lambda, Concurrent executions)"
         )

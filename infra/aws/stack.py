@@ -1,12 +1,12 @@
 """What CloudFormation keeps together, and how it is mended after a deployment that failed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, TypeAlias
 
 from infra.aws.account import Account, answering, code_of
 from infra.aws.errors import AwsError
 
-Step: TypeAlias = Literal["deploy", "delete", "roll back", "wait"]
+Step: TypeAlias = Literal["deploy", "delete", "roll back", "go on rolling back", "wait"]
 
 _NEVER_WHOLE: Final = {
     "CREATE_FAILED",
@@ -15,16 +15,19 @@ _NEVER_WHOLE: Final = {
     "ROLLBACK_COMPLETE",
     "ROLLBACK_FAILED",
 }
-_STUCK: Final = {"UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"}
+_STUCK: Final[Mapping[str, Step]] = {
+    "UPDATE_FAILED": "roll back",
+    "UPDATE_ROLLBACK_FAILED": "go on rolling back",
+}
 
 
 def step_before(status: str | None) -> Step:
     """What has to come before a deployment, by the stack's status; None: there is no stack."""
     if status in _NEVER_WHOLE:
         return "delete"
-    if status in _STUCK:
-        return "roll back"
-    return "wait" if status and status.endswith("_IN_PROGRESS") else "deploy"
+    if status and status.endswith("_IN_PROGRESS"):
+        return "wait"
+    return _STUCK.get(status or "", "deploy")
 
 
 class Stack:
@@ -39,6 +42,10 @@ class Stack:
         """None when it is not there. Raises `AwsError`."""
         found = self._described()
         return None if found is None else str(found["StackStatus"])
+
+    def was_rolled_back(self) -> bool:
+        """Whether the last deployment was taken back: osls remembers it as done. Raises `AwsError`."""
+        return self.status() == "UPDATE_ROLLBACK_COMPLETE"
 
     def outputs(self) -> dict[str, str]:
         """By their names. Raises `AwsError`."""
@@ -72,6 +79,11 @@ class Stack:
                 self._client.delete_stack(StackName=self.name)
             self._wait("stack_delete_complete")
         if step == "roll back":
+            report(f"the stack {self.name} got stuck ({status}): rolling it back first")
+            with answering("cloudformation:RollbackStack", self._account.region):
+                self._client.rollback_stack(StackName=self.name)
+            self._wait("stack_rollback_complete")
+        if step == "go on rolling back":
             report(f"the stack {self.name} got stuck ({status}): going on with its rollback first")
             with answering("cloudformation:ContinueUpdateRollback", self._account.region):
                 self._client.continue_update_rollback(StackName=self.name)

@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from infra.aws.stage import StageError, read_stage
 from infra.bundle.audit import NotCheckedError, audit
 from infra.bundle.building import build, read_facts
 from infra.bundle.choice import ENTRIES, Choice
 from infra.bundle.errors import BundleError
-from infra.bundle.locked import ROOT, read_lock
+from infra.bundle.locked import read_lock
 from infra.bundle.smoke import runs_here
+from infra.local.home import ROOT
+from infra.stage import StageError, read_stage
 
 _OUT: Final = ROOT / "build" / "aws"
 
@@ -54,8 +55,8 @@ def bundle(
         "EMBEDDER": embedder,
         "NEXT_EMBEDDER": next_embedder,
         "STORAGE": storage,
-        "PICTURE_QUERIES": "" if picture_queries is None else str(picture_queries),
-        "TRACING": "" if tracing is None else str(tracing),
+        "PICTURE_QUERIES": "" if picture_queries is None else str(picture_queries).lower(),
+        "TRACING": "" if tracing is None else str(tracing).lower(),
     }
     choice = _choice(stage, {name: value for name, value in given.items() if value})
     if is_audit:

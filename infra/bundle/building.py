@@ -12,12 +12,13 @@ from infra.bundle.choice import IMAGE_RECIPE, Choice
 from infra.bundle.compiling import compile_beside
 from infra.bundle.errors import BundleError
 from infra.bundle.interpreter import VERSION
-from infra.bundle.locked import ROOT, read_sbom
+from infra.bundle.locked import read_sbom
 from infra.bundle.packages import packages_of
 from infra.bundle.sbom import NAME, write_sbom
 from infra.bundle.smoke import smoke
 from infra.bundle.trimming import is_own_unread
 from infra.bundle.wheels import installed
+from infra.local.home import ROOT
 
 _LARGEST_BYTES: Final = 250 * 1024 * 1024
 """What Lambda unpacks. Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
@@ -53,7 +54,7 @@ def build(function: str, choice: Choice, folder: Path) -> Path:
         (own / NAME).write_text(write_sbom(read_sbom(extras), installed(packages)), encoding="utf-8")
         size_bytes = write_zip(packed, [packages, own])
         check_size(function, size_bytes)
-        smoke(packed, function, choice.arch)
+        smoke(packed, function, choice)
         packed.replace(target)
     facts = _facts(function, choice, target, size_bytes, packages)
     target.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast, get_args
 
 from infra.bundle.errors import BundleError
+from infra.bundle.extras import EXTRA_OF_STORAGE
 
 Architecture: TypeAlias = Literal["arm64", "x86_64"]
 
@@ -18,7 +19,6 @@ ENTRIES: Final[Mapping[str, tuple[str, ...]]] = {
 
 IMAGE_RECIPE: Final = "infra/aws/image"
 
-_EXTRA_OF_STORAGE: Final = {"supabase": "supabase-storage", "s3": "buckets"}
 _EXTRA_OF_EMBEDDER: Final = {"roboflow": "roboflow"}
 _TOO_LARGE: Final = {"clip", "offline"}
 
@@ -37,10 +37,6 @@ class Choice:
 
     def __post_init__(self) -> None:
         """Raises `BundleError` for what cannot be bundled."""
-        if self.arch not in get_args(Architecture):
-            raise BundleError(f"Lambda has no architecture {self.arch!r}: choose arm64 or x86_64")
-        if self.storage not in _EXTRA_OF_STORAGE:
-            raise BundleError(f"STORAGE={self.storage} is none of AWS's functions: choose supabase or s3")
         for name in self._embedders():
             _check_embedder(name)
         if self.clip_text_model:
@@ -50,11 +46,11 @@ class Choice:
     def of(cls, variables: Mapping[str, str]) -> "Choice":
         """From a deployment's variables, with the functions' own defaults. Raises `BundleError`."""
         return cls(
-            arch=cast(Architecture, variables.get("ARCHITECTURE") or "arm64"),
+            arch=architecture_of(variables),
             embedder=variables.get("EMBEDDER") or "offline",
-            storage=variables.get("STORAGE") or "supabase",
-            picture_queries=_is_true("PICTURE_QUERIES", variables.get("PICTURE_QUERIES") or "true"),
-            tracing=_is_true("TRACING", variables.get("TRACING") or "false"),
+            storage=storage_of(variables),
+            picture_queries=is_true(variables, "PICTURE_QUERIES", usually="true"),
+            tracing=is_true(variables, "TRACING", usually="false"),
             next_embedder=variables.get("NEXT_EMBEDDER") or None,
             clip_text_model=variables.get("CLIP_TEXT_MODEL") or variables.get("NEXT_CLIP_TEXT_MODEL") or None,
         )
@@ -63,7 +59,7 @@ class Choice:
         """The names of pyproject.toml's extras, sorted. Raises `BundleError` for an unknown function."""
         if function not in ENTRIES:
             raise BundleError(f"there is no function {function!r}: choose from {', '.join(ENTRIES)}")
-        extras = {_EXTRA_OF_STORAGE[self.storage], *(_EXTRA_OF_EMBEDDER[name] for name in self._embedders())}
+        extras = {EXTRA_OF_STORAGE[self.storage], *(_EXTRA_OF_EMBEDDER[name] for name in self._embedders())}
         if function == "search_images":
             extras.add("search")
         if function != "search_images" or self.picture_queries:
@@ -76,10 +72,28 @@ class Choice:
         return (self.embedder, self.next_embedder) if self.next_embedder else (self.embedder,)
 
 
-def _is_true(name: str, value: str) -> bool:
-    if value.lower() not in ("true", "false"):
+def architecture_of(variables: Mapping[str, str]) -> Architecture:
+    """Raises `BundleError`."""
+    arch = variables.get("ARCHITECTURE") or "arm64"
+    if arch not in get_args(Architecture):
+        raise BundleError(f"Lambda has no architecture {arch!r}: choose arm64 or x86_64")
+    return cast(Architecture, arch)
+
+
+def storage_of(variables: Mapping[str, str]) -> str:
+    """Raises `BundleError`."""
+    storage = variables.get("STORAGE") or "supabase"
+    if storage not in EXTRA_OF_STORAGE:
+        raise BundleError(f"STORAGE={storage} is none of AWS's functions: choose supabase or s3")
+    return storage
+
+
+def is_true(variables: Mapping[str, str], name: str, *, usually: str) -> bool:
+    """Raises `BundleError`."""
+    value = variables.get(name) or usually
+    if value not in ("true", "false"):
         raise BundleError(f"{name}={value} is neither true nor false")
-    return value.lower() == "true"
+    return value == "true"
 
 
 def _check_embedder(name: str) -> None:

@@ -2,15 +2,14 @@
 
 import ast
 import importlib
-import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 
-def main(root: Path, entries: list[str]) -> list[str]:
-    """What cannot be imported, and why."""
+def main(root: Path, absent: Container[str], entries: list[str]) -> list[str]:
+    """What cannot be imported, and why; but for packages that may be absent."""
     sys.path.insert(0, str(root))
     for entry in entries:
         module, _, name = entry.rpartition(".")
@@ -22,7 +21,7 @@ def main(root: Path, entries: list[str]) -> list[str]:
         for source in (root / folder).rglob("*.py")
         for found in _imports(ast.parse(source.read_text(encoding="utf-8")))
     }
-    return [failure for module, name in sorted(imports) for failure in _failures(module, name)]
+    return [failure for module, name in sorted(imports) for failure in _failures(module, name, absent)]
 
 
 def _imports(node: ast.AST) -> Iterator[tuple[str, str]]:
@@ -37,21 +36,20 @@ def _imports(node: ast.AST) -> Iterator[tuple[str, str]]:
         yield from _imports(child)
 
 
-def _failures(module: str, name: str) -> Iterator[str]:
-    """A package that is not there at all belongs to another choice, or to Lambda's runtime."""
-    package = module.partition(".")[0]
-    if package in sys.stdlib_module_names or importlib.util.find_spec(package) is None:
+def _failures(module: str, name: str, absent: Container[str]) -> Iterator[str]:
+    """Whoever lacks it: our code, or a package of what it needs itself."""
+    if module.partition(".")[0] in sys.stdlib_module_names:
         return
     try:
         imported = importlib.import_module(module)
         if name and not hasattr(imported, name):
             importlib.import_module(f"{module}.{name}")
     except ModuleNotFoundError as exc:
-        if exc.name and importlib.util.find_spec(exc.name.partition(".")[0]) is not None:
+        if (exc.name or "").partition(".")[0] not in absent:
             yield f"{module}: {exc}"
     except ImportError as exc:
         yield f"{module}: {exc}"
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2:])))  # noqa: T201 -- this is its answer
+    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3:])))  # noqa: T201 -- this is its answer

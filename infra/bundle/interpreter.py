@@ -13,11 +13,18 @@ from infra.bundle.errors import BundleError
 VERSION: Final = "3.13"
 TAG: Final = "cpython-313"
 
+_COMPILED: Final = "3571"
+"""What compiled files of 3.13 begin with; its pre-releases had others (importlib._bootstrap_external)."""
+
 _HOW: Final = (
     f"Install Python {VERSION} (for instance `uv python install {VERSION}` or `pyenv install {VERSION}`) and "
     "put it in PATH, or name it in LAMBDA_PYTHON."
 )
-_ASK: Final = "import sys; print('%d.%d' % sys.version_info[:2], sys.implementation.name, sys.executable)"
+_ASK: Final = """
+import sys, importlib.util
+compiled = int.from_bytes(importlib.util.MAGIC_NUMBER[:2], "little")
+print("%d.%d" % sys.version_info[:2], sys.implementation.name, compiled, sys.executable)
+"""
 
 
 @cache
@@ -32,16 +39,22 @@ def find_python(environment: Mapping[str, str]) -> Path:
     others = []
     for candidate in _candidates(named or f"python{VERSION}", environment):
         version, executable = _asked(candidate)
-        if version == f"{VERSION} cpython":
+        if version == f"{VERSION} cpython {_COMPILED}":
             return executable
         if version:
-            others.append(f"{candidate} is {version}")
+            others.append(f"{candidate} is {_told(version)}")
     if others:
         raise BundleError(
             f"the functions run on CPython {VERSION}, and their compiled files fit no other: "
             f"{'; '.join(others)}. {_HOW}"
         )
     raise BundleError(f"{named or f'python{VERSION}'} was not found, or does not run. {_HOW}")
+
+
+def _told(version: str) -> str:
+    name, _, compiled = version.rpartition(" ")
+    is_early = name == f"{VERSION} cpython"
+    return f"a pre-release of {name} (its files are {compiled}, not {_COMPILED})" if is_early else name
 
 
 def _candidates(name: str, environment: Mapping[str, str]) -> Iterator[Path]:
@@ -57,10 +70,10 @@ def _candidates(name: str, environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _asked(python: Path) -> tuple[str, Path]:
-    """Version and place. Empty when it does not run: a shim of pyenv may stand for nothing."""
+    """What it is, and where. Empty when it does not run: a shim of pyenv may stand for nothing."""
     try:
         done = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, text=True, timeout=30)  # noqa: S603 -- ours, no shell
     except (OSError, subprocess.TimeoutExpired):
         return "", python
-    words = done.stdout.strip().split(" ", 2)
-    return (" ".join(words[:2]), Path(words[2])) if done.returncode == 0 and len(words) == 3 else ("", python)
+    words = done.stdout.strip().split(" ", 3)
+    return (" ".join(words[:3]), Path(words[3])) if done.returncode == 0 and len(words) == 4 else ("", python)

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from packaging.requirements import Requirement
@@ -14,8 +13,7 @@ from packaging.utils import canonicalize_name
 
 from infra.bundle.errors import BundleError
 from infra.bundle.interpreter import VERSION
-
-ROOT: Final = Path(__file__).parents[2]
+from infra.local.home import ROOT
 
 LEFT_OUT: Final = {
     "anyio": "for asynchronous clients: httpcore does without, and ours wait",

@@ -11,10 +11,11 @@ from infra.bundle.compiling import compile_instead
 from infra.bundle.errors import BundleError
 from infra.bundle.interpreter import VERSION, lambda_python
 from infra.bundle.licences import gather_licences
-from infra.bundle.locked import ROOT, Locked, platform_of, read_lock, run_uv
+from infra.bundle.locked import Locked, platform_of, read_lock, run_uv
 from infra.bundle.trimming import trim
 from infra.bundle.wheels import check_machine, check_versions, installed
 from infra.debian import CACHE, filled_once
+from infra.local.home import ROOT
 
 _SOURCES: Final = Path(__file__).parent
 

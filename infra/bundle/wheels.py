@@ -71,12 +71,11 @@ def _wrong_objects(tree: Path, arch: Architecture) -> Iterator[str]:
 
 
 def _fits_python(tag: Tag) -> bool:
-    if tag.interpreter.startswith("py"):
-        return tag.interpreter in ("py3", f"py3{_PYTHON}")
-    if not tag.interpreter.startswith("cp3"):
-        return False
-    minor = int(tag.interpreter.removeprefix("cp3") or 0)
-    return minor == _PYTHON if tag.abi != "abi3" else minor <= _PYTHON
+    if tag.abi == "abi3":
+        return tag.interpreter.startswith("cp3") and int(tag.interpreter.removeprefix("cp3") or 0) <= _PYTHON
+    own = f"cp3{_PYTHON}"
+    pure = ("py3", f"py3{_PYTHON}", own)
+    return tag.interpreter == own if tag.abi == own else tag.abi == "none" and tag.interpreter in pure
 
 
 def _fits_platform(platform: str, arch: Architecture) -> bool:

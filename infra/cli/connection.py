@@ -62,7 +62,7 @@ class Project:
         return create_client(self.connection.supabase_url, self.connection.service_role_key, options)
 
     def settings(self) -> "Settings":
-        """How this project's functions are set, for commands that do their work here. Raises `SettingsError`."""
+        """How its functions are set, for commands that do their work here. Raises `SettingsError`."""
         from shared.settings import parse_settings
 
         return parse_settings(self.variables())

@@ -52,6 +52,7 @@ def _check_storage(project: Project) -> None:
     storage = project.variables().get("STORAGE") or "supabase"
     if storage != "supabase":
         raise RefusedError(
-            f"the pictures of this project lie elsewhere (STORAGE={storage}): put them there by its own tools, "
-            "as `aws s3 sync`, and they are followed; `pixseek backfill` indexes what is there already"
+            f"the pictures of this project lie elsewhere (STORAGE={storage}): put them there by "
+            "its own tools, as `aws s3 sync`, and they are followed; `pixseek backfill` indexes what is there "
+            "already"
         )

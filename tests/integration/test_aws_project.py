@@ -33,21 +33,21 @@ def gateway(stack: Stack) -> Iterator[FaultyGateway]:
 
 
 def test_a_project_that_is_ready_lets_it_go_on(variables: dict[str, str]) -> None:
-    check_project(variables)
+    check_project(variables, "prod")
 
 
 def test_an_anon_key_in_place_of_the_service_key_stops_it(variables: dict[str, str]) -> None:
     variables["SUPABASE_SERVICE_ROLE_KEY"] = variables["SUPABASE_ANON_KEY"]
 
     with pytest.raises(AwsError, match="SUPABASE_SERVICE_ROLE_KEY holds an anon"):
-        check_project(variables)
+        check_project(variables, "prod")
 
 
 def test_a_key_that_the_project_refuses_stops_it(variables: dict[str, str]) -> None:
     variables["SUPABASE_SERVICE_ROLE_KEY"] = "sb_secret_of_another"
 
     with pytest.raises(AwsError, match="SUPABASE_SERVICE_ROLE_KEY is refused") as refused:
-        check_project(variables)
+        check_project(variables, "prod")
 
     assert "sb_secret_of_another" not in str(refused.value)
 
@@ -57,11 +57,11 @@ def test_a_project_without_migrations_stops_it(variables: dict[str, str], gatewa
     variables["SUPABASE_URL"] = gateway.url
 
     with pytest.raises(AwsError, match=r"migration.*make deploy-supabase"):
-        check_project(variables)
+        check_project(variables, "prod")
 
 
 def test_an_address_where_nobody_answers_stops_it(variables: dict[str, str]) -> None:
     variables["SUPABASE_URL"] = "http://127.0.0.1:9"
 
     with pytest.raises(AwsError, match=r"127\.0\.0\.1:9 does not answer"):
-        check_project(variables)
+        check_project(variables, "prod")

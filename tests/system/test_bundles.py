@@ -17,8 +17,10 @@ from infra.bundle import BundleError, Choice, build
 from infra.bundle.building import check_size, read_facts
 from infra.bundle.choice import Architecture
 from infra.bundle.elf import read_shared_object
-from infra.bundle.locked import LEFT_OUT, ROOT, read_lock
+from infra.bundle.interpreter import lambda_python
+from infra.bundle.locked import LEFT_OUT, read_lock
 from infra.bundle.smoke import runs_here, smoke
+from infra.local.home import ROOT
 
 _UNCHECKED: Final = 1
 """The flags of a compiled file whose source is never looked at. Source: PEP 552."""
@@ -287,6 +289,44 @@ def test_buckets_and_traces_come_only_when_they_are_chosen(here: Architecture, b
     assert not {"storage3", "botocore"} & traced
 
 
+def test_what_belongs_to_another_choice_may_be_absent(
+    here: Architecture, built: Built, tmp_path: Path
+) -> None:
+    whole = built("search_images", Choice(here))
+    blind = _without(whole, "PIL/", tmp_path / "search_images.zip")
+
+    smoke(blind, "search_images", Choice(here, picture_queries=False))
+    with pytest.raises(BundleError, match="No module named 'PIL'"):
+        smoke(blind, "search_images", Choice(here))
+
+
+def test_a_traced_function_needs_nothing_that_patches_and_no_botocore(
+    here: Architecture, built: Built, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(built("audit_index", Choice(here, storage="s3", tracing=True))) as archive:
+        archive.extractall(tmp_path)
+    on_lambda = {"LAMBDA_TASK_ROOT": "/var/task", "_X_AMZN_TRACE_ID": "Root=1-2-3;Parent=4;Sampled=1"}
+
+    done = subprocess.run(
+        [lambda_python(), "-S", "-B", "-c", _TRACED],
+        cwd=tmp_path,
+        env=on_lambda,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.split() == ["answered", "True", "False"], done.stderr
+
+
+_TRACED: Final = """
+import sys
+from types import SimpleNamespace
+from shared.telemetry import traced
+answer = traced(lambda event, context: "answered")({}, SimpleNamespace(function_name="audit"))
+print(answer, "aws_xray_sdk.core" in sys.modules, "botocore" in sys.modules)
+"""
+
+
 def _without(bundle: Path, prefix: str, target: Path) -> Path:
     with zipfile.ZipFile(bundle) as whole, zipfile.ZipFile(target, "w") as rest:
         for name in whole.namelist():
@@ -302,8 +342,17 @@ def _without(bundle: Path, prefix: str, target: Path) -> Path:
         ("PIL/ImageOps", "cannot import name 'ImageOps' from 'PIL'|PIL.*ImageOps"),
         ("PIL/_imaging.", "_imaging"),
         ("requests/adapters", "requests: No module named 'requests.adapters'"),
+        ("requests/", "requests: No module named 'requests'"),
+        ("certifi/", "requests: No module named 'certifi'"),
     ],
-    ids=["at import", "a module that is imported later", "a shared object", "inside a package"],
+    ids=[
+        "at import",
+        "a module that is imported later",
+        "a shared object",
+        "inside a package",
+        "a package that is imported later",
+        "what such a package needs",
+    ],
 )
 def test_a_bundle_that_lacks_something_is_not_let_through(
     left_out: str, message: str, here: Architecture, built: Built, tmp_path: Path
@@ -311,7 +360,7 @@ def test_a_bundle_that_lacks_something_is_not_let_through(
     broken = _without(built("search_images", Choice(here)), left_out, tmp_path / "search_images.zip")
 
     with pytest.raises(BundleError, match=message):
-        smoke(broken, "search_images", here)
+        smoke(broken, "search_images", Choice(here))
 
 
 def test_more_than_lambda_unpacks_is_refused() -> None:

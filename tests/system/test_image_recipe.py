@@ -79,11 +79,12 @@ def _only(instruction: str) -> str:
 
 
 def test_the_base_image_has_the_bundles_python() -> None:
-    assert _only("FROM") == f"public.ecr.aws/lambda/python:{VERSION}"
+    assert _only("ARG") == f"BASE=public.ecr.aws/lambda/python:{VERSION}"
+    assert _only("FROM") == "${BASE}"
 
 
 def test_building_only_copies() -> None:
-    assert [name for name, _ in _instructions()] == ["FROM", "COPY", "COPY", "COPY", "ENV", "CMD"]
+    assert [name for name, _ in _instructions()] == ["ARG", "FROM", "COPY", "COPY", "COPY", "ENV", "CMD"]
 
 
 def test_what_is_copied_is_all_that_is_there(context: _Context) -> None:

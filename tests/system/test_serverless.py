@@ -1,11 +1,12 @@
 """`osls package` needs no account and no network; what it makes of each kind of stage holds to the rules."""
 
+import ast
 import json
 import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ import pytest
 
 from infra.aws import osls
 from infra.aws.notification import EVENTS
-from infra.aws.plan import SECRETS
+from infra.aws.plan import SECRETS, read_plan
 from infra.bundle import ENTRIES, Choice, build
 from infra.local.home import ROOT
 from shared.settings import Settings
@@ -42,14 +43,21 @@ _ALL: Final = {
     "CORS_ORIGINS": "https://photos.example",
     "PICTURE_QUERIES": "false",
 }
+_EVERY: Final = {name.upper(): "1" for name in Settings.model_fields} | _CANARIES | {"STORAGE": "supabase"}
+_KEY: Final = "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+_NEW: Final = {"RESERVE_CONCURRENCY": "false", "REEMBED_WORKERS": "8"}
 _STAGES: Final[Mapping[str, dict[str, str]]] = {
     "supabase": {},
     "supabase with everything": _ALL,
     "image": {"EMBEDDER": "clip", "IMAGE": _IMAGE},
     "s3": _S3,
     "s3 with everything": _S3 | _ALL,
-    "s3 with every setting": {name.upper(): "1" for name in Settings.model_fields} | _CANARIES | _S3,
-    "s3, whose bucket exists, in public": _S3 | {"S3_BUCKET_EXISTS": "true", "AUTH": "public"},
+    "supabase with every setting": _EVERY,
+    "s3 with every setting": _EVERY | _S3,
+    "s3, whose bucket exists, in public": _S3
+    | {"S3_BUCKET_EXISTS": "true", "S3_KMS_KEY_ARN": _KEY, "AUTH": "public"},
+    "s3 in a new account": _S3 | _NEW,
+    "supabase in a new account": _NEW,
 }
 
 _OF_LAMBDA: Final = {
@@ -80,6 +88,7 @@ _STARS: Final = {
     "SendTraces": "neither action of X-Ray knows resources",
     "KeptByTheAccount": "in a key's policy `*` is that key; the account's own IAM policies go on from there",
     "AlarmsAreEncrypted": "in a key's policy `*` is that key",
+    "BudgetsAreEncrypted": "as before",
 }
 """Why a statement may allow `*`."""
 
@@ -117,18 +126,25 @@ def package(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
     @cache
     def packaged(stage: str) -> Packaged:
-        project = tmp_path_factory.mktemp("project")
-        shutil.copy(ROOT / "serverless.yml", project)
-        shutil.copytree(ROOT / "infra" / "aws", project / "infra" / "aws")
-        (project / "build").mkdir()
-        (project / "build" / "aws").symlink_to(bundles)
-        lines = [f"{name}={value}\n" for name, value in (_COMMON | _STAGES[stage]).items()]
-        (project / f".env.{_STAGE}").write_text("".join(lines))
-        done = _osls(project, "package", "--package", "packaged", **_CANARIES)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return Packaged(project / "packaged")
+        project = _project(tmp_path_factory.mktemp("project"), bundles)
+        return _packaged(project, _COMMON | _STAGES[stage])
 
     return packaged
+
+
+def _project(folder: Path, bundles: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    shutil.copy(ROOT / "serverless.yml", folder)
+    shutil.copytree(ROOT / "infra" / "aws", folder / "infra" / "aws")
+    (folder / "build").mkdir()
+    (folder / "build" / "aws").symlink_to(bundles)
+    return folder
+
+
+def _packaged(project: Path, environment: Mapping[str, str]) -> Packaged:
+    done = _osls(project, "package", "--package", "packaged", **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Packaged(project / "packaged")
 
 
 @pytest.fixture(params=_STAGES)
@@ -145,7 +161,7 @@ def _osls(project: Path, *command: str, **environment: str) -> subprocess.Comple
             "PATH": os.environ["PATH"],
             "HOME": str(project),
             "NODE_OPTIONS": f"--require={_NO_NETWORK}",
-            **environment,
+            **{name: value for name, value in environment.items() if value},
         },
         capture_output=True,
         text=True,
@@ -187,6 +203,11 @@ def test_buckets_queues_and_topics_are_encrypted_at_rest_and_on_their_way(packag
 def test_times_are_consistent(packaged: Packaged) -> None:
     assert template_rules.hasty_queues(packaged.template) == []
     assert template_rules.slow_behind_api(packaged.template) == []
+
+
+def test_nothing_is_made_before_what_it_needs(packaged: Packaged) -> None:
+    assert template_rules.untraceable(packaged.template) == []
+    assert template_rules.hasty_routes(packaged.template) == []
 
 
 def test_a_batch_fails_in_part_and_has_a_ceiling(packaged: Packaged) -> None:
@@ -293,6 +314,35 @@ def test_every_setting_reaches_the_functions(packaged: Packaged) -> None:
     assert {name.upper() for name in Settings.model_fields} - secret - told == _NOT_ON_LAMBDA
 
 
+@pytest.mark.parametrize("packaged", ["s3 with every setting", "supabase with every setting"], indirect=True)
+def test_each_function_is_told_what_it_reads(packaged: Packaged) -> None:
+    missing = {
+        name: read - function["Environment"]["Variables"].keys() - set(SECRETS) - _NOT_ON_LAMBDA  # type: ignore[index]
+        for name, function in packaged.functions.items()
+        for read in [_read_by(str(function["Handler"]).split("/")[1])]
+    }
+
+    assert "BUCKETS" in _read_by("search_images")
+    assert missing == {name: set() for name in packaged.functions}
+
+
+def _read_by(folder: str) -> set[str]:
+    """The variables of the settings that a function's own code reads, and the wiring of all."""
+    code = [path for path in (ROOT / "functions" / folder).glob("*.py") if path.name != "gcp.py"]
+    trees = [ast.parse(path.read_text()) for path in (*code, ROOT / "shared" / "wiring.py")]
+    return {name.upper() for tree in trees for node in ast.walk(tree) for name in _settings_read(node)}
+
+
+def _settings_read(node: ast.AST) -> Iterator[str]:
+    """Of `settings.name`, `self._settings.name` and `load_settings().name`."""
+    if not isinstance(node, ast.Attribute) or not ast.unparse(node.value).rstrip("()").endswith("settings"):
+        return
+    if node.attr in Settings.model_fields:
+        yield node.attr
+    if node.attr == "next_embedding":
+        yield from (name for name in Settings.model_fields if name.startswith("next_"))
+
+
 @pytest.mark.parametrize("packaged", ["image"], indirect=True)
 def test_an_image_serves_all_functions(packaged: Packaged) -> None:
     code = [function["Code"] for function in packaged.functions.values()]
@@ -351,15 +401,100 @@ def test_what_is_wanted_beside_is_there(packaged: Packaged) -> None:
 
     assert mail["Endpoint"] == "operator@example.org"
     assert traced == {"{'Mode': 'Active'}"}
-    assert {"MonthlyBudget", "TracingPolicy", "Dashboard"} <= packaged.template["Resources"].keys()
+    assert {"MonthlyBudget", "Dashboard"} <= packaged.template["Resources"].keys()
 
 
 @pytest.mark.parametrize("packaged", ["s3"], indirect=True)
 def test_what_is_not_wanted_is_not_there(packaged: Packaged) -> None:
     resources = packaged.template["Resources"]
 
-    assert not {"AlarmEmail", "MonthlyBudget", "TracingPolicy"} & resources.keys()
+    assert not {"AlarmEmail", "MonthlyBudget", "KeysPolicy"} & resources.keys()
+    assert "SendTraces" not in [statement.name for statement in template_rules.statements(packaged.template)]
     assert "CorsConfiguration" not in resources["Pictures"]["Properties"]
+
+
+@_only("supabase")
+def test_webhooks_and_searches_take_nothing_from_each_other(packaged: Packaged) -> None:
+    stage = _one(packaged, "AWS::ApiGatewayV2::Stage", "HttpApiStage")
+    own = {"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 1000, "DetailedMetricsEnabled": False}
+
+    assert stage["RouteSettings"] == {"POST /webhooks/supabase": own}
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == 100  # type: ignore[index]
+
+
+@pytest.mark.parametrize("stage", ["supabase", "s3", "s3 in a new account", "supabase in a new account"])
+def test_what_is_reserved_is_what_was_looked_for_in_the_account(
+    stage: str, package: Callable[[str], Packaged]
+) -> None:
+    functions = package(stage).functions.values()
+
+    reserved = {
+        function["FunctionName"]: function["ReservedConcurrentExecutions"]
+        for function in functions
+        if "ReservedConcurrentExecutions" in function
+    }
+
+    assert reserved == read_plan(_STAGE, _COMMON | _STAGES[stage]).reserved
+
+
+@pytest.mark.parametrize("packaged", ["s3 in a new account"], indirect=True)
+def test_ten_instances_in_all_leave_some_to_searches(packaged: Packaged) -> None:
+    [(_, mapping)] = of_kind(packaged.template, "AWS::Lambda::EventSourceMapping")
+    reembed = packaged.functions["reembed"]["Environment"]
+
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] == 2
+    assert reembed["Variables"]["REEMBED_WORKERS"] == "2"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("packaged", ["s3, whose bucket exists, in public"], indirect=True)
+def test_functions_may_use_the_keys_of_buckets_through_s3_alone(packaged: Packaged) -> None:
+    [body] = [
+        statement.body
+        for statement in template_rules.statements(packaged.template)
+        if statement.name == "UseTheBucketsKeys"
+    ]
+
+    assert body["Resource"] == [_KEY]
+    assert set(body["Condition"]["StringEquals"]) == {"kms:ViaService"}
+
+
+def test_alarms_are_encrypted_for_cloudwatch_whatever_it_tells_of_itself(packaged: Packaged) -> None:
+    [body] = [
+        statement.body
+        for statement in template_rules.statements(packaged.template)
+        if statement.name == "AlarmsAreEncrypted"
+    ]
+
+    assert body["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert "Condition" not in body
+
+
+def test_osls_knows_no_secret_and_changes_no_value(bundles: Path, tmp_path: Path) -> None:
+    given = _COMMON | {"SUPABASE_ANON_KEY": "an$HOME-${PATH}-$$on", "SUPABASE_DB_PASSWORD": "canary"}
+    project = _project(tmp_path / "project", bundles)
+    (project / f".env.{_STAGE}").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+    told = _telling_what_it_knows(tmp_path)
+    plan = read_plan(_STAGE, given)
+    versions = osls.versions_told(dict.fromkeys(plan.secrets, 3))
+
+    packaged = _packaged(project, osls.environment(plan, versions, {"NODE_OPTIONS": told, **given}))
+
+    variables = packaged.functions["search"]["Environment"]["Variables"]  # type: ignore[index]
+    assert variables["SUPABASE_ANON_KEY"] == given["SUPABASE_ANON_KEY"]
+    assert variables["SSM_PARAMETERS"].split(",") == [
+        f"/pixseek/{_STAGE}/{name}:3"
+        for name in ("SUPABASE_SERVICE_ROLE_KEY", "ROBOFLOW_API_KEY", "SUPABASE_JWT_SECRET")
+    ]
+    known = (tmp_path / "known.json").read_text()
+    assert "SUPABASE_SERVICE_ROLE_KEY_VERSION" in known
+    assert "canary" not in known
+
+
+def _telling_what_it_knows(folder: Path) -> str:
+    """Options of Node.js with which a program writes its environment into a file at its end."""
+    write = f"require('fs').writeFileSync({str(folder / 'known.json')!r}, JSON.stringify(process.env))"
+    (folder / "telling.cjs").write_text(f"process.on('exit', () => {write});\n")
+    return f"--require={_NO_NETWORK} --require={folder / 'telling.cjs'}"
 
 
 def test_a_stage_without_a_region_is_not_packaged(tmp_path: Path) -> None:

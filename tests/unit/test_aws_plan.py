@@ -67,6 +67,9 @@ def test_an_image_takes_the_place_of_zips_whatever_embeds() -> None:
         ({"ALARM_EMAIL": "me"}, "ALARM_EMAIL"),
         ({"BUDGET_USD": "ten"}, "BUDGET_USD"),
         ({"RESERVE_CONCURRENCY": "0"}, "RESERVE_CONCURRENCY"),
+        ({"TRACING": "True"}, "TRACING"),
+        ({"PICTURE_QUERIES": "no"}, "PICTURE_QUERIES"),
+        ({"S3_KMS_KEY_ARN": "alias/photos"}, "S3_KMS_KEY_ARN"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(more: dict[str, str], said: str) -> None:
@@ -108,14 +111,14 @@ def test_a_plan_shows_no_secret() -> None:
     assert [name for name, value in _plan().secrets.items() if value in shown] == []
 
 
-def test_osls_learns_which_secrets_are_set_and_not_what_they_are() -> None:
+def test_osls_is_told_no_secret() -> None:
     plan = _plan(SUPABASE_DB_PASSWORD="correct horse")
 
-    told = osls.environment(plan, {"AWS_ACCESS_KEY_ID": "AKIA"}, {"PATH": "/bin"})
+    outer = {"PATH": "/bin", **plan.variables}
+    told = osls.environment(plan, {"AWS_ACCESS_KEY_ID": "AKIA"}, outer)
 
     assert [name for name, value in plan.secrets.items() if value in told.values()] == []
-    assert told["SUPABASE_DB_PASSWORD"] == ""
-    assert {name for name in SECRETS if told[name]} == set(plan.secrets)
+    assert not {*SECRETS, "SUPABASE_DB_PASSWORD"} & told.keys()
     assert told["PATH"] == "/bin"
     assert told["AWS_ACCESS_KEY_ID"] == "AKIA"
 
@@ -132,6 +135,23 @@ def test_what_is_set_on_this_machine_does_not_get_into_a_stage() -> None:
     told = osls.environment(_plan(), {}, outer)
 
     assert not outer.keys() & told.keys()
+
+
+def test_osls_learns_the_version_of_each_secret_from_the_deployment_alone() -> None:
+    told = osls.environment(
+        _plan(), osls.versions_told({"WEBHOOK_SECRET": 7}), {"ROBOFLOW_API_KEY_VERSION": "2"}
+    )
+
+    assert {name for name in told if name.endswith("_VERSION")} == {"WEBHOOK_SECRET_VERSION"}
+    assert told["WEBHOOK_SECRET_VERSION"] == "7"
+
+
+def test_the_two_buckets_may_have_a_key_each() -> None:
+    arn = "arn:aws:kms:eu-central-1:123456789012:key/{}"
+    arns = {arn.format("a" * 8), arn.format("b" * 8)}
+
+    assert _plan(S3_KMS_KEY_ARN=", ".join(arns)).keys == arns
+    assert _plan().keys == set()
 
 
 _OUTPUTS = {

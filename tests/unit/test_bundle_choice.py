@@ -4,6 +4,7 @@ import pytest
 
 from infra.bundle.choice import Choice
 from infra.bundle.errors import BundleError
+from infra.bundle.extras import may_be_absent
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,18 @@ def test_a_function_needs_the_extras_of_its_work_and_of_the_choice(
     assert choice.extras(function) == extras
 
 
+def test_what_a_choice_does_not_take_and_what_lambda_has_may_be_absent() -> None:
+    absent = may_be_absent(Choice(picture_queries=False).extras("search_images"))
+
+    assert {"boto3", "botocore", "PIL", "obstore", "aws_xray_sdk", "numpy"} <= set(absent)
+    assert not {"jwt", "requests", "storage3", "httpx", "pydantic"} & set(absent)
+
+
+def test_what_two_extras_bring_is_not_absent_with_one_of_them() -> None:
+    assert "onnxruntime" not in may_be_absent(("clip",))
+    assert "onnx" in may_be_absent(("clip",))
+
+
 def test_an_unknown_function_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(BundleError, match="no function 'search': choose from search_images, index_image"):
         Choice().extras("search")
@@ -34,7 +47,7 @@ def test_a_choice_is_read_from_the_variables_of_a_deployment() -> None:
         "EMBEDDER": "roboflow",
         "STORAGE": "s3",
         "PICTURE_QUERIES": "false",
-        "TRACING": "True",
+        "TRACING": "true",
         "NEXT_EMBEDDER": "roboflow",
         "AUTH": "public",
     }
@@ -82,6 +95,7 @@ def test_a_model_that_runs_in_the_function_is_sent_to_the_image(variables: dict[
         ({"STORAGE": "gcs"}, "STORAGE=gcs .* choose supabase or s3"),
         ({"PICTURE_QUERIES": "maybe"}, "PICTURE_QUERIES=maybe is neither true nor false"),
         ({"TRACING": "1"}, "TRACING=1 is neither true nor false"),
+        ({"TRACING": "True"}, "TRACING=True is neither true nor false"),
     ],
 )
 def test_what_lambda_or_the_project_has_not_is_refused_with_what_they_have(

@@ -16,8 +16,8 @@ def _python(path: Path, script: str) -> Path:
     return path
 
 
-def _answering(path: Path, version: str) -> Path:
-    return _python(path, f'echo "{version} cpython {path}"')
+def _answering(path: Path, version: str, compiled: int = 3571) -> Path:
+    return _python(path, f'echo "{version} cpython {compiled} {path}"')
 
 
 def test_the_first_of_the_path_that_runs_is_taken(tmp_path: Path) -> None:
@@ -48,6 +48,13 @@ def test_another_version_is_refused_and_told_how_to_get_the_right_one(tmp_path: 
         BundleError, match=r"run on CPython 3.13.*python is 3.12 cpython. Install Python 3.13"
     ):
         find_python({"LAMBDA_PYTHON": str(other), "PATH": "", "HOME": str(tmp_path)})
+
+
+def test_a_pre_release_is_refused_as_its_compiled_files_are_others(tmp_path: Path) -> None:
+    early = _answering(tmp_path / "python", "3.13", 3568)
+
+    with pytest.raises(BundleError, match=r"a pre-release of 3.13 cpython \(its files are 3568, not 3571\)"):
+        find_python({"LAMBDA_PYTHON": str(early), "PATH": "", "HOME": str(tmp_path)})
 
 
 def test_none_at_all_is_told_by_its_name(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_any_difference_from_the_lock_is_refused(found: dict[str, str], message:
         ("cp313-cp313-manylinux_2_17_aarch64.manylinux2014_aarch64", "arm64"),
         ("cp311-abi3-manylinux_2_34_aarch64", "arm64"),
         ("cp37-abi3-manylinux1_x86_64", "x86_64"),
+        ("cp313-none-manylinux_2_17_aarch64", "arm64"),
     ],
 )
 def test_a_wheel_for_lambda_fits(tag: str, arch: Architecture) -> None:
@@ -54,6 +55,10 @@ def test_a_wheel_for_lambda_fits(tag: str, arch: Architecture) -> None:
         "cp313-cp313-musllinux_1_2_aarch64",
         "cp313-cp313-macosx_11_0_arm64",
         "cp312-cp312-manylinux_2_17_aarch64",
+        "cp313-cp313t-manylinux_2_17_aarch64",
+        "cp313-cp313d-manylinux_2_17_aarch64",
+        "py3-cp313-manylinux_2_17_aarch64",
+        "cp312-none-any",
         "cp314-abi3-manylinux_2_17_aarch64",
         "pp311-pypy311_pp73-manylinux_2_17_aarch64",
         "py2-none-any",

@@ -59,6 +59,7 @@ def test_an_image_holds_the_weights_of_each_model_once(
         ({"EMBEDDER": "roboflow"}, "no image is needed"),
         ({"ARCHITECTURE": "riscv"}, "choose arm64 or x86_64"),
         ({"STORAGE": "gcs"}, "choose supabase or s3"),
+        ({"TRACING": "yes"}, "TRACING=yes is neither true nor false"),
         ({"EMBEDDER": "torch"}, "EMBEDDER"),
     ],
 )

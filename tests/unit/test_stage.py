@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from infra.aws.plan import Place
-from infra.aws.stage import StageError, read_stage
 from infra.local.home import ROOT
+from infra.stage import StageError, read_stage
 from shared.settings import Settings
 
 

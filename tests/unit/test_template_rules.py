@@ -186,6 +186,43 @@ def test_a_function_that_breaks_a_rule_is_found(
     assert rule(_functions()) == []
 
 
+def _traced(*, mode: str = "Active", role: dict[str, Any]) -> Template:
+    function = {"TracingConfig": {"Mode": mode}, "Role": {"Fn::GetAtt": ["Role", "Arn"]}}
+    return _template(Traced=("AWS::Lambda::Function", function), Role=("AWS::IAM::Role", role))
+
+
+def _allowing(*actions: str, effect: str = "Allow") -> dict[str, Any]:
+    statements = [{"Effect": effect, "Action": action, "Resource": "*"} for action in actions]
+    return {"Policies": [{"PolicyDocument": {"Statement": statements}}]}
+
+
+_SENDING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
+
+
+@pytest.mark.parametrize("role", [{}, _allowing(_SENDING[0]), _allowing(*_SENDING, effect="Deny")])
+def test_a_traced_function_whose_own_role_cannot_send_traces_is_found(role: dict[str, Any]) -> None:
+    assert template_rules.untraceable(_traced(role=role)) == ["Traced"]
+
+
+def test_a_function_that_may_send_traces_or_has_none_is_left() -> None:
+    assert template_rules.untraceable(_traced(role=_allowing(*_SENDING))) == []
+    assert template_rules.untraceable(_traced(mode="PassThrough", role={})) == []
+
+
+def _staged(*waits_for: str) -> Template:
+    template = _template(
+        Stage=("AWS::ApiGatewayV2::Stage", {"RouteSettings": {"POST /webhooks": {"ThrottlingRateLimit": 1}}}),
+        Route=("AWS::ApiGatewayV2::Route", {"RouteKey": "POST /webhooks"}),
+    )
+    template["Resources"]["Stage"]["DependsOn"] = list(waits_for)
+    return template
+
+
+def test_a_stage_that_does_not_wait_for_its_route_is_found() -> None:
+    assert template_rules.hasty_routes(_staged("Log")) == ["POST /webhooks"]
+    assert template_rules.hasty_routes(_staged("Log", "Route")) == []
+
+
 def test_a_variable_that_nothing_reads_is_found() -> None:
     assert template_rules.unknown_variables(_functions(), ["BUCKETS"]) == ["B: STORAGE"]
     assert template_rules.unknown_variables(_functions(), ["STORAGE"]) == []

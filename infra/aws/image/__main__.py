@@ -10,9 +10,9 @@ from rich.markup import escape
 
 from infra.aws.image.choice import ImageChoice
 from infra.aws.image.context import make_context
-from infra.aws.stage import StageError, read_stage
 from infra.bundle.errors import BundleError
-from infra.bundle.locked import ROOT
+from infra.local.home import ROOT
+from infra.stage import StageError, read_stage
 
 _OUT: Final = ROOT / "build" / "aws"
 _PLATFORMS: Final = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}

@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast, get_args
 
-from infra.bundle.choice import Architecture
+from infra.bundle.choice import Architecture, architecture_of, is_true, storage_of
 from infra.bundle.errors import BundleError
+from infra.bundle.extras import EXTRA_OF_STORAGE
 from shared.errors import SettingsError
 from shared.settings import EmbeddingSettings, parse_embedding_settings
-
-_EXTRA_OF_STORAGE: Final = {"supabase": "supabase-storage", "s3": "buckets"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +32,11 @@ class ImageChoice:
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> "ImageChoice":
         """From a deployment's variables. Raises `BundleError` for what no image is needed or made for."""
-        arch = variables.get("ARCHITECTURE") or "arm64"
-        storage = variables.get("STORAGE") or "supabase"
-        if arch not in get_args(Architecture):
-            raise BundleError(f"Lambda has no architecture {arch!r}: choose arm64 or x86_64")
-        if storage not in _EXTRA_OF_STORAGE:
-            raise BundleError(f"STORAGE={storage} is none of AWS's functions: choose supabase or s3")
         choice = cls(
-            cast(Architecture, arch),
-            storage,
+            architecture_of(variables),
+            storage_of(variables),
             tuple(_embedders(variables)),
-            variables.get("TRACING") == "true",
+            is_true(variables, "TRACING", usually="false"),
         )
         if not choice.is_local:
             raise BundleError("Roboflow runs the model: no image is needed. `make package` makes the zips.")
@@ -62,7 +54,7 @@ class ImageChoice:
 
     def extras(self) -> tuple[str, ...]:
         """The names of pyproject.toml's extras, sorted: one image serves all functions."""
-        extras = {"search", "pictures", _EXTRA_OF_STORAGE[self.storage]}
+        extras = {"search", "pictures", EXTRA_OF_STORAGE[self.storage]}
         extras |= {each.embedder for each in self.embedders}
         if self.weights():
             extras.add("clip")

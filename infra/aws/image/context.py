@@ -10,10 +10,11 @@ from infra.aws.image.choice import ImageChoice
 from infra.aws.image.smoke import smoke
 from infra.aws.image.weights import copy_weights
 from infra.bundle.compiling import compile_beside
-from infra.bundle.locked import ROOT, read_sbom
+from infra.bundle.locked import read_sbom
 from infra.bundle.packages import packages_of
 from infra.bundle.sbom import NAME, write_sbom
 from infra.bundle.wheels import installed
+from infra.local.home import ROOT
 
 DOCKERFILE: Final = Path(__file__).with_name("Dockerfile")
 _NOT_ON_AWS: Final = ("gcp.py", "__pycache__", ".*")

@@ -12,6 +12,7 @@ from infra.aws.image.choice import ImageChoice
 from infra.bundle import imported
 from infra.bundle.choice import ENTRIES
 from infra.bundle.errors import BundleError
+from infra.bundle.extras import may_be_absent
 from infra.bundle.interpreter import lambda_python
 from infra.bundle.smoke import runs_here
 from shared.settings import EmbeddingSettings
@@ -35,7 +36,8 @@ def smoke(context: Path, choice: ImageChoice) -> None:
         (home / ".cache").mkdir(parents=True)
         (home / ".cache" / "pixseek").symlink_to((context / "weights").resolve())
         entries = [f"functions.{function}.{entry}" for function, each in ENTRIES.items() for entry in each]
-        failures = json.loads(_python(task, {}, imported.__file__, str(task), *entries))
+        absent = ",".join(may_be_absent(choice.extras()))
+        failures = json.loads(_python(task, {}, imported.__file__, str(task), absent, *entries))
         if failures:
             raise BundleError(f"the image lacks what its code imports: {'; '.join(failures)}")
         for embedder in choice.embedders:

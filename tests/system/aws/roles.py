@@ -62,7 +62,7 @@ def _authorise(request: Any, kind: type, resource: str) -> None:  # noqa: ANN401
 
 def _resources(request: Any, resource: str) -> list[str]:  # noqa: ANN401 -- see above
     if request.service_name == "ssm":
-        names = json.loads(request.raw_body)["Names"]
+        names = [name.partition(":")[0] for name in json.loads(request.raw_body)["Names"]]  # and a version
         return [f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{name}" for name in names]
     if request.method == "POST" and request._get_action() == "DeleteObject":  # many at once
         return [f"{resource}/{unescape(key)}" for key in _KEY.findall(request.raw_body.decode())]

@@ -27,7 +27,8 @@ def parameter(deployed: Deployed, name: str, value: str | None) -> Iterator[None
     if value is not None:
         ssm.put_parameter(Name=path, Value=value, Type="SecureString")
     yield
-    ssm.put_parameter(Name=path, Value=before, Type="SecureString", Overwrite=True)
+    ssm.delete_parameters(Names=[path])  # so that it is the first version again, which functions read
+    ssm.put_parameter(Name=path, Value=before, Type="SecureString")
 
 
 def answered(deployed: Deployed, supabase: Supabase, **beside: str) -> tuple[Answer, str]:
