@@ -53,6 +53,6 @@ def _check_storage(project: Project) -> None:
     if storage != "supabase":
         raise RefusedError(
             f"the pictures of this project lie elsewhere (STORAGE={storage}): put them there by "
-            "its own tools, as `aws s3 sync`, and they are followed; `pixseek backfill` indexes what is there "
-            "already"
+            "its own tools, as `aws s3 sync`, and they are followed; `pixseek backfill` indexes what is "
+            "there already"
         )
