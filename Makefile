@@ -30,7 +30,7 @@ check: $(READY) ## format, lint, types, import rule
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
 
-test-all: $(READY) ## what takes long, or more than pip: Debian's photographs and WordNet, npm's Supabase CLI and client
+test-all: $(READY) .uv/bin/uv ## what takes long, or more than pip: Debian's photographs and WordNet, npm's packages, Python 3.13 for the bundles
 	@.venv/bin/pytest --numprocesses=2 --dist=loadfile -m long
 	@.venv/bin/pytest tests/system
 

@@ -77,7 +77,7 @@ class EmbeddingSettings(BaseModel):
 class Settings(EmbeddingSettings):
     """What a function needs to know of its deployment. `.env.example` explains each."""
 
-    supabase_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
+    supabase_url: Annotated[str, Field(pattern=r"^https?://[^/\s@]+$")]
     supabase_anon_key: SecretStr
     supabase_service_role_key: SecretStr
     supabase_jwt_secret: SecretStr | None = None

@@ -34,7 +34,7 @@ HTTP_API: Final = Price(1.00, "million requests of at most 512 KB", _API, "2026-
 SQS: Final = Price(0.40, "million requests of at most 64 KB", _SQS, "2026-03-14")
 TRANSFER_OUT: Final = Price(0.09, "GB out of AWS", _API, "2026-09-20")
 LOGS: Final = Price(0.50, "GB of logs taken in", _CLOUDWATCH, "2026-05-05")
-ALARM: Final = Price(0.10, "alarm and month", _CLOUDWATCH, "2026-05-05")
+ALARM: Final = Price(0.10, "metric of an alarm, and month", _CLOUDWATCH, "2026-05-05")
 METRIC: Final = Price(0.30, "custom metric and month", _CLOUDWATCH, "2026-05-05")
 DASHBOARD: Final = Price(
     3.00, "dashboard and month (three are free)", "factualminds.com, CloudWatch pricing", "2026-06-13"

@@ -78,7 +78,7 @@ def _install(folder: Path, versions: str) -> None:
 
 
 def _zipped(path: Path, packages: Path | None, handler: str) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         archive.write(_HANDLERS / handler, handler)
         for file in sorted(packages.rglob("*")) if packages else ():
             if file.is_file() and file.suffix != ".pyc":

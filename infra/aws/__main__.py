@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from infra.aws import deploying
-from infra.aws.account import Account
 from infra.aws.errors import AwsError
 from infra.aws.plan import Plan, read_plan
 from infra.stage import StageError, read_stage
@@ -22,13 +21,6 @@ Stage = Annotated[str, typer.Option(help="Which .env.<stage> says what is wanted
 def deploy(stage: Stage) -> None:
     """Check, bundle, put the secrets into Parameter Store, deploy. Again is fine."""
     deploying.deploy(_plan(stage), _report)
-
-
-@app.command()
-def secrets(stage: Stage) -> None:
-    """Put the secrets into Parameter Store. Functions that run read them when they are deployed again."""
-    plan = _plan(stage)
-    deploying.put_secrets(plan, Account.connect(plan.place.aws_region), _report)
 
 
 @app.command()

@@ -37,10 +37,10 @@ def deploy(plan: Plan, report: Report) -> None:
     versions = osls.versions_told(put_secrets(plan, account, report))
     force = ("--force",) if stack.was_rolled_back() else ()
     osls.run(plan, {**account.environment(), **versions}, "deploy", *force)
+    if before and before not in plan.buckets:  # at once: the stack does not name it any more
+        _send_no_more(plan, account, before, report)
     for name in prune_parameters(account, plan.stage, plan.secrets):
         report(f"secrets: {name} is not in .env.{plan.stage} any more, and deleted")
-    if before and before not in plan.buckets:
-        _send_no_more(plan, account, before, report)
     _send_events(plan, account, report)
     for line in outcome(plan, stack.outputs()):
         report(line)
@@ -63,10 +63,10 @@ def remove(plan: Plan, report: Report) -> None:
         report(f"there is no stack {plan.stack} in {account.region}")
     else:
         osls.run(plan, account.environment(), "remove")
-    gone = prune_parameters(account, plan.stage, {})
-    report(f"secrets: {len(gone)} deleted from Parameter Store")
     for bucket in sorted(filter(None, sending)):
         _send_no_more(plan, account, bucket, report)
+    gone = prune_parameters(account, plan.stage, {})
+    report(f"secrets: {len(gone)} deleted from Parameter Store")
     if plan.buckets:
         report(f"kept: the buckets {' and '.join(plan.buckets)} with all that is in them, and the index")
         report("to deploy this stage again with them, set S3_BUCKET_EXISTS=true")
@@ -94,8 +94,18 @@ def _send_events(plan: Plan, account: Account, report: Report) -> None:
 
 
 def _send_no_more(plan: Plan, account: Account, bucket: str, report: Report) -> None:
-    """Else S3 refuses every other notification for it, once the queue is gone."""
-    if detach(account, bucket, _queue_arn(plan, account)):
+    """Else S3 refuses every other notification for it, once the queue is gone. Raises `AwsError` that names
+    the bucket: the next run may not know of it.
+    """
+    try:
+        was_sending = detach(account, bucket, _queue_arn(plan, account))
+    except AwsError as exc:
+        raise AwsError(
+            f"{bucket} may still send its events to the queue {plan.stack}-index: take that notification "
+            f"away (S3 console, {bucket}, Properties, Event notifications), and run this again. "
+            f"The cause: {exc}"
+        ) from exc
+    if was_sending:
         report(f"{bucket} sends no more events to pixseek")
 
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from infra.aws.errors import AwsError
 from infra.bundle import BundleError, Choice
 from shared.errors import SettingsError
+from shared.models import PREVIEWS_SUFFIX
 from shared.settings import Settings, parse_settings
 
-PREVIEWS_SUFFIX: Final = "-previews"
 SECRETS: Final = (
     "SUPABASE_SERVICE_ROLE_KEY",
     "SUPABASE_JWT_SECRET",

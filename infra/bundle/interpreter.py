@@ -11,7 +11,6 @@ from typing import Final
 from infra.bundle.errors import BundleError
 
 VERSION: Final = "3.13"
-TAG: Final = "cpython-313"
 
 _COMPILED: Final = "3571"
 """What compiled files of 3.13 begin with; its pre-releases had others (importlib._bootstrap_external)."""

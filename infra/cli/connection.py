@@ -10,6 +10,7 @@ import httpx
 from postgrest import APIError
 from pydantic import TypeAdapter, ValidationError
 
+from infra.cli.aws_credentials import take_credentials
 from infra.local.home import Connection, Home, bypass_proxies, default_home
 from shared.problems import Problem
 from shared.queries import SearchQuery
@@ -62,10 +63,14 @@ class Project:
         return create_client(self.connection.supabase_url, self.connection.service_role_key, options)
 
     def settings(self) -> "Settings":
-        """How its functions are set, for commands that do their work here. Raises `SettingsError`."""
+        """How its functions are set, for commands that do their work here, with this machine's credentials
+        for its store. Raises `SettingsError`.
+        """
         from shared.settings import parse_settings
 
-        return parse_settings(self.variables())
+        variables = self.variables()
+        take_credentials(variables)
+        return parse_settings(variables)
 
     def variables(self) -> dict[str, str]:
         """What its functions are told. Of a stack all but the keys to the model is known; of a project the

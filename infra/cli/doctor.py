@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from infra.cli.aws_credentials import take_credentials
 from infra.cli.connection import NotRunningError, RefusedError
 
 if TYPE_CHECKING:
@@ -43,14 +44,18 @@ def doctor(
     remember. The model is called twice for each configured embedder (EMBEDDER and NEXT_EMBEDDER: a text and a
     picture), and once for the search, if it does not remember the text; `--no-model` leaves those out.
 
-    The exit code is 1 when something is wrong or cannot be told, 0 also with warnings, 3 when nothing is
-    running.
+    What cannot be told is wrong, too. It is a warning where only what it takes to look is missing: SEARCH_URL
+    or WEBHOOK_URL in the environment, AWS credentials for a bucket of S3, a model's weights or settings, the
+    right to see how pg_net's posts have fared.
+
+    The exit code is 1 when something is wrong, 0 also with warnings, 3 when nothing is running.
 
     Examples: pixseek doctor; pixseek doctor --stage prod --no-model; pixseek doctor --json
     """
     from infra.doctor import SUBJECTS, examine, is_well
 
     deployment = replace(_deployment(stage), calls_model=model)
+    take_credentials(deployment.variables)
     left = list(SUBJECTS)
     with Console(stderr=True).status(_looking_at(left)) as status:
 
@@ -97,10 +102,15 @@ def _looking_at(left: Sequence[str]) -> str:
     return f"looking at {', '.join(left)}"
 
 
+def _project(deployment: "Deployment") -> str | None:
+    from infra.doctor.addresses import shown_address
+
+    url = deployment.variables.get("SUPABASE_URL")
+    return shown_address(url) if url else None
+
+
 def _print(console: Console, deployment: "Deployment", found: Sequence["Finding"]) -> None:
-    console.print(
-        f"project   {escape(deployment.variables.get('SUPABASE_URL', '(not set)'))}", highlight=False
-    )
+    console.print(f"project   {escape(_project(deployment) or '(not set)')}", highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column("mark", no_wrap=True)
     table.add_column("subject", style="dim", no_wrap=True)
@@ -124,5 +134,5 @@ def _summary(found: Sequence["Finding"]) -> str:
 
 def _print_json(deployment: "Deployment", found: Sequence["Finding"], *, is_well: bool) -> None:
     findings = [{"subject": finding.subject, **asdict(finding)} for finding in found]
-    answer = {"project": deployment.variables.get("SUPABASE_URL"), "is_well": is_well, "findings": findings}
+    answer = {"project": _project(deployment), "is_well": is_well, "findings": findings}
     sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=1) + "\n")

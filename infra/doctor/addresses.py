@@ -21,6 +21,16 @@ def checked_address(name: str, value: str) -> str:
     return value.rstrip("/")
 
 
+def shown_address(value: str) -> str:
+    """What may be printed of one that nobody has looked at: it may be a database's, with its password."""
+    try:
+        _host("", value)
+    except CannotTell:
+        return "(no address)"
+    parts = urlsplit(value)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _host(name: str, value: str) -> str:
     try:
         parts = urlsplit(value)

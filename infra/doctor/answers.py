@@ -1,6 +1,7 @@
 """What the answers of a project's API mean."""
 
 import json
+import ssl
 from typing import Final
 
 import httpx
@@ -17,12 +18,17 @@ _KEYS_PATH: Final = "/auth/v1/.well-known/jwks.json"
 LOOK_AT_PROJECT: Final = "look at the project's health and its logs in the dashboard, then look again"
 
 
-def code_of(answer: httpx.Response) -> str | None:
-    """That of an error of the database API; None for what stands before it."""
+def json_of(answer: httpx.Response) -> object:
+    """What it holds; None for what is no JSON."""
     try:
-        body = json.loads(answer.content)
+        return json.loads(answer.content)
     except ValueError:
         return None
+
+
+def code_of(answer: httpx.Response) -> str | None:
+    """That of an error of the database API; None for what stands before it."""
+    body = json_of(answer)
     code = body.get("code") if isinstance(body, dict) else None
     return code if isinstance(code, str) else None
 
@@ -38,17 +44,22 @@ def ask_for_keys(http: httpx.Client, url: str) -> int:
         answer = http.get(f"{url}{_KEYS_PATH}")
     except httpx.HTTPError as exc:
         mend = "look at SUPABASE_URL; a project that is paused is woken in the dashboard"
-        if "CERTIFICATE" in str(exc).upper():
+        if _is_of_certificate(exc):
             mend = "its certificate does not hold: look at SUPABASE_URL, and at proxies in between"
         raise CannotTell(f"{url} does not answer ({type(exc).__name__})", mend) from exc
-    try:
-        keys = json.loads(answer.content)["keys"] if answer.is_success else None
-    except (ValueError, KeyError, TypeError):
-        keys = None
+    body = json_of(answer) if answer.is_success else None
+    keys = body.get("keys") if isinstance(body, dict) else None
     if not isinstance(keys, list):
         what = f"{url} answers {answer.status_code}, and not as a Supabase project does"
         raise CannotTell(what, "set SUPABASE_URL to the project's address, without a path")
     return len(keys)
+
+
+def _is_of_certificate(error: BaseException | None) -> bool:
+    """httpx and httpcore each wrap what ssl has raised."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def said_by(answer: httpx.Response) -> str:

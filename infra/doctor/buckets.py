@@ -136,7 +136,7 @@ def _lost_previews(
             continue
         if any(row.has_preview and row.state != "deleted" for row in _images(deployment, name)):
             what = f"there is no bucket {name}{PREVIEWS_SUFFIX} in Storage, and pictures had theirs there"
-            yield wrong("buckets.previews", what, f"pixseek audit {name} --repair makes it and them anew")
+            yield wrong("buckets.previews", what, f"make it and them anew: pixseek audit {name} --repair")
 
 
 def _stored(deployment: Deployment) -> Mapping[str, bool]:

@@ -12,7 +12,7 @@ class Level(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """It works, and not as well as it could, or not for long."""
+    """It works, and not as well as it could, or not for long; or only what it takes to look is missing."""
     WRONG = "wrong"
     """It does not work, or nobody can tell whether it does."""
     NOT_LOOKED_AT = "not looked at"

@@ -70,7 +70,7 @@ def served_finding(active: RegisteredModel, configured: Mapping[str, EmbeddingMo
     what = f"searches use {active.name}, and the embedders are for {', '.join(configured)}"
     mend = (
         "set EMBEDDER and CLIP_MODEL to those of the active model, and the new ones as NEXT_EMBEDDER and "
-        "NEXT_CLIP_MODEL: pixseek reembed brings the pictures over (docs/reembedding.md)"
+        "NEXT_CLIP_MODEL; then bring the pictures over: pixseek reembed (docs/reembedding.md)"
     )
     return wrong("models.served", what, mend)
 
@@ -109,9 +109,8 @@ def _covers(model: str, found: _Coverage) -> Finding:
         return warning("models.coverage", lacking, f"they may be on their way; else {_REEMBED}")
     if found.failed:
         what = f"{found.failed} pictures have failed for good under {model}"
-        return warning(
-            "models.coverage", what, "pixseek failures tells why; pixseek failures retry tries again"
-        )
+        mend = "see why: pixseek failures; try them again: pixseek failures --retry"
+        return warning("models.coverage", what, mend)
     return ok("models.coverage", f"{model} covers all {found.vectors} pictures")
 
 

@@ -1,13 +1,12 @@
 """Whether the search function answers, and to whom it should."""
 
-import json
 from collections.abc import Iterator
 from typing import Final
 
 import httpx
 from pydantic import ValidationError
 
-from infra.doctor.answers import SERVICE_KEY
+from infra.doctor.answers import SERVICE_KEY, json_of
 from infra.doctor.deployment import Deployment
 from infra.doctor.findings import Finding, not_looked_at, ok, warning, wrong
 from shared.problems import Problem
@@ -50,7 +49,7 @@ def _without_address(deployment: Deployment) -> Finding:
 
 
 def _health_fault(url: str, answer: httpx.Response) -> Finding | None:
-    if answer.is_success and _json(answer) == {"status": "ok"}:
+    if answer.is_success and json_of(answer) == {"status": "ok"}:
         return None
     problem = _problem(answer)
     if problem is not None and problem.type.endswith(":misconfigured"):
@@ -61,7 +60,7 @@ def _health_fault(url: str, answer: httpx.Response) -> Finding | None:
 
 
 def _version(deployment: Deployment, url: str) -> Finding:
-    document = _json(deployment.http.get(f"{url}/openapi.json", timeout=_SLOW_S))
+    document = json_of(deployment.http.get(f"{url}/openapi.json", timeout=_SLOW_S))
     info = document.get("info") if isinstance(document, dict) else None
     if isinstance(info, dict) and info.get("title") == _TITLE:
         return ok("search.version", f"its API is of version {info.get('version')}")
@@ -138,11 +137,4 @@ def _problem(answer: httpx.Response) -> Problem | None:
     try:
         return Problem.model_validate_json(answer.content)
     except ValidationError:
-        return None
-
-
-def _json(answer: httpx.Response) -> object:
-    try:
-        return json.loads(answer.content)
-    except ValueError:
         return None

@@ -15,13 +15,13 @@ from shared.ports import ObjectStore
 from shared.settings import Settings
 
 _DEFAULT_REGION: Final = "us-east-1"
-_CREDENTIALS: Final = (
+CREDENTIALS: Final = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINERCREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINERCREDENTIALS_FULL_URI",
 )
-"""Where the store takes them from; it reads no ~/.aws."""
+"""Where the store takes them from; it reads no ~/.aws, which the commands do (infra.cli.aws_credentials)."""
 _NO_OBJECT: Final = "pixseek-doctor"
 
 
@@ -37,27 +37,27 @@ def store_findings(settings: Settings, deployment: Deployment, buckets: Sequence
     wanted = [*buckets, *(f"{name}{PREVIEWS_SUFFIX}" for name in buckets if settings.previews)]
     for bucket in wanted:
         found = _region_finding(deployment, bucket) if settings.storage == "s3" else None
-        yield found or _store_finding(store, bucket, settings)
+        yield found or _store_finding(store, bucket, deployment)
 
 
-def _store_finding(store: ObjectStore, bucket: str, settings: Settings) -> Finding:
+def _store_finding(store: ObjectStore, bucket: str, deployment: Deployment) -> Finding:
     """A bucket of previews in a folder of this machine is made with the first of them."""
-    if settings.storage == "local" and bucket.endswith(PREVIEWS_SUFFIX):
+    if deployment.settings.storage == "local" and bucket.endswith(PREVIEWS_SUFFIX):
         return ok("buckets.store", f"{bucket} is made when it is needed")
     try:
         store.list_page(bucket, limit=1)
         store.heads([ObjectRef(bucket, _NO_OBJECT)])
     except PixseekError as exc:
-        return _store_fault(bucket, settings, exc)
+        return _store_fault(bucket, deployment, exc)
     return ok("buckets.store", f"{bucket} can be listed and read with this machine's credentials")
 
 
-def _store_fault(bucket: str, settings: Settings, error: PixseekError) -> Finding:
-    if settings.storage == "s3" and not any(os.environ.get(name) for name in _CREDENTIALS):
+def _store_fault(bucket: str, deployment: Deployment, error: PixseekError) -> Finding:
+    if deployment.settings.storage == "s3" and not any(os.environ.get(name) for name in CREDENTIALS):
         what = (
             f"whether {bucket} can be read cannot be told from here: this machine has no credentials of AWS"
         )
-        mend = 'eval "$(aws configure export-credentials --format env)", then look again'
+        mend = f"aws configure, or aws sso login, or name a profile in AWS_PROFILE; then: {deployment.again}"
         return warning("buckets.credentials", what, mend)
     mend = "look at region, endpoint and credentials (AWS_*, or Google's), and at the bucket's policy"
     if isinstance(error, SettingsError):

@@ -82,7 +82,7 @@ def recall_finding(last: Sequence[PastRecall], images: int, now: datetime) -> Fi
     if recall.recall < recall.floor:
         mend = (
             "build the index of the active model anew: reindex index concurrently (docs/auditing.md), "
-            "then pixseek audit measures again"
+            "then measure again: pixseek audit"
         )
         return wrong("upkeep.recall", f"{said}: less than {recall.floor:.0%}", mend)
     if now - recall.checked_at > _OLD:

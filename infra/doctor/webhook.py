@@ -9,6 +9,7 @@ from typing import Final
 import httpx
 from pydantic import TypeAdapter
 
+from infra.doctor.answers import json_of
 from infra.doctor.deployment import Deployment
 from infra.doctor.facts import Facts
 from infra.doctor.findings import CannotTell, DoesNotApply, Finding, ok, untold, warning, wrong
@@ -72,7 +73,7 @@ def _lacks(name: str, deployment: Deployment) -> Finding:
 
 
 def _stranger(url: str, answer: httpx.Response) -> Finding:
-    if answer.status_code in _REFUSALS and _json(answer) == _OUR_REFUSAL:
+    if answer.status_code in _REFUSALS and json_of(answer) == _OUR_REFUSAL:
         return ok("webhook.url", f"{url} answers, and refuses a wrong secret")
     if answer.is_success:
         what = f"{url} takes an event with a wrong secret: it is another function, or everybody may post"
@@ -107,10 +108,3 @@ def _post(deployment: Deployment, url: str, secret: str) -> httpx.Response:
     event = {"type": "INSERT", "table": "objects", "schema": "storage", "record": record, "old_record": None}
     headers = {SECRET_HEADER: secret, "Content-Type": "application/json"}
     return deployment.http.post(url, content=json.dumps(event), headers=headers, timeout=_SLOW_S)
-
-
-def _json(answer: httpx.Response) -> object:
-    try:
-        return json.loads(answer.content)
-    except ValueError:
-        return None

@@ -14,6 +14,7 @@ from infra.hosted.plan import Bucket
 from infra.hosted.storage import storage
 from shared.images.kinds import FORMATS
 from shared.images.limits import MAX_BYTES
+from shared.models import PREVIEWS_SUFFIX
 from shared.settings import Settings
 from shared.storage.supabase_faults import answered
 
@@ -61,7 +62,9 @@ def _wanted(buckets: Sequence[Bucket], *, with_previews: bool) -> list[_Wanted]:
     wanted = [_Wanted(bucket.name, bucket.is_public, MAX_BYTES, PICTURES) for bucket in buckets]
     if with_previews:
         # Links to previews are signed for whoever may see the picture.
-        wanted += [_Wanted(f"{bucket.name}-previews", False, _PREVIEW_BYTES, PREVIEWS) for bucket in buckets]
+        wanted += [
+            _Wanted(bucket.name + PREVIEWS_SUFFIX, False, _PREVIEW_BYTES, PREVIEWS) for bucket in buckets
+        ]
     return wanted
 
 

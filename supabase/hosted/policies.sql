@@ -11,9 +11,13 @@
 -- An object is one's own as the search takes it. The rules none and metadata let nobody in but the service key: who
 -- writes metadata could name whomever.
 --
--- Away with it:
---   drop policy pixseek_read on storage.objects;  (and pixseek_upload, pixseek_overwrite, pixseek_delete)
+-- Away with it (the last line, so that `pixseek doctor` does not miss them):
+--   drop policy pixseek_read on storage.objects;
+--   drop policy pixseek_upload on storage.objects;
+--   drop policy pixseek_overwrite on storage.objects;
+--   drop policy pixseek_delete on storage.objects;
 --   drop function pixseek.buckets_owned_by(text);
+--   update pixseek.buckets set has_policies = false;
 
 begin;
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 import pytest
@@ -16,6 +16,7 @@ from moto.cloudformation.models import cloudformation_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from infra.aws import deploying, osls
+from infra.aws.errors import AwsError
 from infra.aws.plan import Plan, read_plan
 
 pytestmark = pytest.mark.long
@@ -137,6 +138,42 @@ def test_the_bucket_of_before_sends_no_more_when_another_takes_its_place() -> No
 @pytest.mark.usefixtures("deployed")
 def test_the_bucket_of_before_sends_no_more_when_pictures_lie_in_supabase() -> None:
     deploying.deploy(_plan(STORAGE="supabase", WEBHOOK_SECRET="s" * 32), _quiet)
+
+    assert _sends("photos") == []
+
+
+def _fails(*_: object) -> NoReturn:
+    raise AwsError("AWS refuses it")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_bucket_of_before_sends_no_more_though_what_comes_next_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deploying, "prune_parameters", _fails)
+
+    with pytest.raises(AwsError):
+        deploying.deploy(_plan(S3_BUCKET="scans", **_THERE), _quiet)
+
+    assert _sends("photos") == []
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_bucket_that_cannot_be_told_to_send_no_more_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploying, "detach", _fails)
+
+    with pytest.raises(AwsError, match=r"photos may still send .* take that notification away .* refuses it"):
+        deploying.deploy(_plan(S3_BUCKET="scans", **_THERE), _quiet)
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_removed_stages_bucket_sends_no_more_though_what_comes_next_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deploying, "prune_parameters", _fails)
+
+    with pytest.raises(AwsError):
+        deploying.remove(_plan(S3_BUCKET="scans"), _quiet)
 
     assert _sends("photos") == []
 

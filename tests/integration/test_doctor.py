@@ -367,6 +367,21 @@ def test_a_project_without_addresses_is_warned_of_what_cannot_be_told(
     assert answer["project"] == well.variable("SUPABASE_URL")
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_an_address_of_a_database_is_not_shown(
+    form: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    nowhere = CommandLine(tmp_path_factory.mktemp("nowhere") / "home", free_base_port())
+
+    run = nowhere.run(
+        "doctor", "--no-model", *form, SUPABASE_URL="postgresql://postgres:hunter2@db.invalid/postgres"
+    )
+
+    assert run.returncode == 1
+    assert "(no address)" in run.stdout
+    assert "hunter2" not in run.stdout + run.stderr
+
+
 def test_nothing_that_runs_is_an_error_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     nowhere = CommandLine(tmp_path_factory.mktemp("nowhere") / "home", free_base_port())
 

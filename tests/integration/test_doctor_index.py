@@ -243,7 +243,7 @@ def test_a_lost_bucket_of_previews_is_found(well: Deployment, owner: psycopg.Con
         owner.execute(f"update storage.buckets set id = '{_BUCKET}-previews' where id = 'away'".encode())
     mended = _faults("buckets", well)
 
-    assert broken["buckets.previews"].mend == f"pixseek audit {_BUCKET} --repair makes it and them anew"
+    assert broken["buckets.previews"].mend == f"make it and them anew: pixseek audit {_BUCKET} --repair"
     assert mended == {}
 
 

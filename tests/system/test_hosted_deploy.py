@@ -562,7 +562,11 @@ def test_a_bucket_with_another_visibility_stays_as_it_is(project: _Project, publ
     ("variable", "value", "said"),
     [
         ("SUPABASE_DB_URL", "host=nowhere.invalid user=postgres", "Its host is not known"),
-        ("SUPABASE_URL", "http://127.0.0.1:9", "is SUPABASE_URL (http://127.0.0.1:9) right"),
+        (
+            "SUPABASE_URL",
+            "http://127.0.0.1:9",
+            "http://127.0.0.1:9 does not answer (ConnectError): look at SUPABASE_URL",
+        ),
     ],
 )
 def test_a_wrong_address_is_told(project: _Project, variable: str, value: str, said: str) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from benchmarks.coldstart_parts.assumptions import ALARMS, ALARMS_OF_TWO_METRICS
 from infra.aws import osls
 from infra.aws.notification import EVENTS
 from infra.aws.plan import SECRETS, read_plan
@@ -221,6 +222,25 @@ def test_every_function_has_a_role_and_a_log_of_its_own(packaged: Packaged) -> N
 
 def test_every_alarm_tells_the_topic(packaged: Packaged) -> None:
     assert template_rules.silent_alarms(packaged.template) == []
+
+
+@pytest.mark.parametrize("packaged", ["s3"], indirect=True)
+def test_the_costs_count_the_alarms_and_the_metrics_that_they_are_billed_by(packaged: Packaged) -> None:
+    alarms = [own for _, own in of_kind(packaged.template, "AWS::CloudWatch::Alarm")]
+    computed = [[one for one in own["Metrics"] if "MetricStat" in one] for own in alarms if "Metrics" in own]
+
+    assert len(alarms) == ALARMS
+    assert [len(metrics) for metrics in computed] == [2] * ALARMS_OF_TWO_METRICS
+
+
+@pytest.mark.parametrize("packaged", ["s3"], indirect=True)
+def test_an_audit_that_fails_wakes_somebody_when_the_next_one_fails_too(packaged: Packaged) -> None:
+    alarm = _one(packaged, "AWS::CloudWatch::Alarm", "AuditFailedAlarm")
+    schedule = _one(packaged, "AWS::Scheduler::Schedule", "AuditSchedule")
+
+    told = [alarm[name] for name in ("Period", "Threshold", "EvaluationPeriods", "DatapointsToAlarm")]
+    assert told == [6 * 3600, 0, 2, 2]
+    assert schedule["ScheduleExpression"] == "rate(6 hours)"
 
 
 def test_functions_are_told_what_the_settings_read_and_no_secret(packaged: Packaged) -> None:

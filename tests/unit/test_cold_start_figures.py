@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.coldstart_parts import plot
+from benchmarks import costs as costs_page
+from benchmarks.coldstart_parts import assumptions, plot
 from benchmarks.coldstart_parts.costs import Times, Work, billed_ms, costs, lambda_usd
 from benchmarks.coldstart_parts.figures import (
     INDEX,
@@ -21,6 +22,7 @@ from benchmarks.coldstart_parts.figures import (
 from benchmarks.coldstart_parts.prices import ALL
 from benchmarks.coldstart_parts.zips import Zip
 
+_PAGE = Path(__file__).parents[2] / "docs" / "costs.md"
 _TIMES = Times(init_ms=300, first_ms=200, warm_ms=100)
 
 
@@ -161,3 +163,30 @@ def test_each_price_says_where_and_when_it_was_read() -> None:
     unsourced = [name for name, price in ALL.items() if not (price.source and price.read and price.unit)]
 
     assert unsourced == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [*assumptions.sentences(), *assumptions.monthly_rows(), *costs_page.price_table()],
+    ids=lambda line: line[:40],
+)
+def test_the_page_says_what_is_computed_with(said: str) -> None:
+    assert f"\n{said}\n" in _PAGE.read_text(encoding="utf-8")
+
+
+def test_a_picture_by_itself_is_sent_received_and_deleted() -> None:
+    parts = costs(_TIMES, 1024, assumptions.PICTURE_ON_S3)
+
+    assert parts["SQS"] == pytest.approx(3 * 0.40)
+
+
+def test_the_preview_leaves_aws_only_for_supabase() -> None:
+    kept, sent = assumptions.PICTURE_ON_S3, assumptions.PICTURE
+
+    assert sent.out_of_aws_kb - kept.out_of_aws_kb == assumptions.PREVIEW_KB
+
+
+def test_a_new_text_sends_its_vector_to_search_with_and_to_be_remembered() -> None:
+    known, new = assumptions.KNOWN_TEXT, assumptions.NEW_TEXT
+
+    assert new.out_of_aws_kb - known.out_of_aws_kb == 2 * assumptions.VECTOR_KB

@@ -1,15 +1,18 @@
 """What the doctor makes of what it was told, and what it never tells."""
 
+import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import httpcore
 import httpx
 import jwt
 import pytest
 
 from infra.doctor import Deployment, Finding, Level, examining, look_at
-from infra.doctor.addresses import checked_address
+from infra.doctor.addresses import checked_address, shown_address
+from infra.doctor.answers import ask_for_keys
 from infra.doctor.choosing import deployment_of, deployment_of_stage
 from infra.doctor.clock import clock_finding
 from infra.doctor.database import pgvector_finding, timeout_findings
@@ -273,6 +276,48 @@ def test_an_address_that_no_secret_may_go_to_is_a_finding(address: str, name: st
 
     assert found[f"{subject}.{name}"].level is Level.WRONG
     assert variable in (found[f"{subject}.{name}"].mend or "")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://abcd.supabase.co/rest/v1?key=secret", "https://abcd.supabase.co"),
+        ("http://127.0.0.1:54321", "http://127.0.0.1:54321"),
+        ("postgresql://postgres:secret@db.abcd.supabase.co:5432/postgres", "(no address)"),
+        ("https://me:secret@abcd.supabase.co", "(no address)"),
+        ("sb_secret_abc", "(no address)"),
+    ],
+)
+def test_of_an_address_scheme_and_host_are_shown(address: str, shown: str) -> None:
+    assert shown_address(address) == shown
+
+
+def _cannot_connect(cause: Exception | None) -> httpx.Client:
+    """As httpx and httpcore wrap what is below them."""
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        below = httpcore.ConnectError("no")
+        below.__cause__ = cause
+        raise httpx.ConnectError("nobody is certificate.example") from below
+
+    return httpx.Client(transport=httpx.MockTransport(refuse))
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (ssl.SSLCertVerificationError("self-signed"), "its certificate does not hold"),
+        (ssl.SSLError("wrong version number"), "look at SUPABASE_URL; a project that is paused"),
+        (None, "look at SUPABASE_URL; a project that is paused"),
+    ],
+)
+def test_a_certificate_that_does_not_hold_is_told_from_other_faults(
+    cause: Exception | None, said: str
+) -> None:
+    with pytest.raises(CannotTell) as caught, _cannot_connect(cause) as http:
+        ask_for_keys(http, _URL)
+
+    assert caught.value.mend.startswith(said)
 
 
 def test_an_error_of_a_call_is_told_by_its_type_alone(monkeypatch: pytest.MonkeyPatch) -> None:

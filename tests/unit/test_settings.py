@@ -55,6 +55,17 @@ def test_an_empty_variable_counts_as_missing(name: str) -> None:
         parse_settings({**_GOOD, name: ""})
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://postgres:hunter2@db.abc.supabase.co/postgres", "https://me:hunter2@abc.supabase.co"],
+)
+def test_an_address_with_a_password_in_it_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(SettingsError, match="SUPABASE_URL") as caught:
+        parse_settings({**_GOOD, "SUPABASE_URL": url})
+
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_wrong_secret_is_never_quoted() -> None:
     with pytest.raises(SettingsError) as caught:
         parse_settings({**_GOOD, "WEBHOOK_SECRET": "hunter2"})

@@ -17,6 +17,9 @@ pytestmark = pytest.mark.long
 
 _APPLY = "apply the migrations"
 _RECORD = "supabase_migrations.schema_migrations"
+_POLICIES = (ROOT / "supabase" / "hosted" / "policies.sql").read_text()
+_AWAY = _POLICIES.partition("-- Away with it")[2].partition("\n\n")[0].partition("\n")[2].replace("--", "")
+"""What the head of that file says."""
 
 
 def _facts(database: Database, salt: str | None = None) -> Facts:
@@ -396,13 +399,24 @@ def test_policies_in_storage_are_missed_when_a_bucket_is_under_them(database: Da
     unmanaged = _policy_faults(database)
     _run(database, "update pixseek.buckets set has_policies = true")
     [lacking] = _policy_faults(database)
-    database.superuser().execute((ROOT / "supabase" / "hosted" / "policies.sql").read_bytes())
+    database.superuser().execute(_POLICIES.encode())
     mended = _policy_faults(database)
 
     assert unmanaged == []
     assert lacking.check == "buckets.policies"
     assert "pixseek_delete, pixseek_overwrite, pixseek_read and 1 more" in lacking.what
     assert mended == []
+
+
+def test_policies_that_were_taken_away_as_their_file_says_are_not_missed(database: Database) -> None:
+    call(database.session(), "put_bucket_v1", bucket_name="photos")
+    _run(database, "update pixseek.buckets set has_policies = true")
+    database.superuser().execute(_POLICIES.encode())
+
+    database.superuser().execute(_AWAY.encode())
+
+    assert _policy_faults(database) == []
+    assert _facts(database).storage.policies == []
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ import psutil
 import pytest
 
 from infra.local.lambdas import LambdaFunction
+from tests.system.aws.colours import painted
 from tests.system.aws.deployed import Deployed
 from tests.system.aws.http_api import Request
+from tests.system.aws.stages import BUCKET, Supabase
 
 _FUNCTIONS: Final = ("audit", "index", "reembed", "search")
 _OF_LAMBDA: Final = (
@@ -76,7 +78,17 @@ class TestAFunction:
         assert 0 < function.peak_rss_mb < in_s3.functions[name].memory_mb
 
 
+@pytest.fixture
+def _a_picture_indexed(in_s3: Deployed, supabase: Supabase) -> None:
+    """The first one makes its model the active one; without any, nothing is ready."""
+    name = supabase.user().path("the first.png")
+    in_s3.aws.client("s3").put_object(Bucket=BUCKET, Key=name, Body=painted("grey"))
+    in_s3.event_source("index").drain()
+    assert supabase.state(name) == ("indexed", None)
+
+
 class TestTheHttpApi:
+    @pytest.mark.usefixtures("_a_picture_indexed")
     @pytest.mark.parametrize("path", ["/health", "/ready", "/openapi.json"])
     def test_answers_who_is_not_signed_in_what_everybody_may_know(self, path: str, in_s3: Deployed) -> None:
         answer = in_s3.request(Request("GET", path))

@@ -42,13 +42,27 @@ def _much_to_do(supabase: Supabase, called_later: LambdaApi) -> Iterator[None]:
     supabase.sql(b"delete from pixseek.images where name like 'many/%%' and bucket = %s", BUCKET)
 
 
+@pytest.fixture
+def _picture_of_others(supabase: Supabase) -> Iterator[None]:
+    """One that waits to be embedded, in a bucket that the stage does not follow."""
+    supabase.project.client.rpc("put_bucket_v1", {"bucket_name": "of-others", "provider": "s3"}).execute()
+    supabase.sql(
+        b"insert into pixseek.images (bucket, name, ordering_key, state) "
+        b"values ('of-others', 'theirs.png', '', 'pending')"
+    )
+    yield
+    supabase.sql(b"delete from pixseek.images where bucket = 'of-others'")
+
+
 @contextmanager
 def events_lost(deployed: Deployed) -> Iterator[None]:
     """Whatever happens in the bucket, nobody is told."""
     s3 = deployed.aws.client("s3")
-    s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
-    yield
-    deployed.fill_gaps()
+    try:
+        s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
+        yield
+    finally:
+        deployed.fill_gaps()
 
 
 class TestReembedding:
@@ -79,18 +93,10 @@ class TestReembedding:
         assert (asked.function_arn, asked.kind) == (in_s3.functions["reembed"].arn, "Event")
         assert len(called_later.asked) == 1
 
-    def test_leaves_pictures_of_buckets_alone_that_are_not_the_stages(
-        self, in_s3: Deployed, supabase: Supabase
-    ) -> None:
-        supabase.project.client.rpc("put_bucket_v1", {"bucket_name": "of-others", "provider": "s3"}).execute()
-        supabase.sql(
-            b"insert into pixseek.images (bucket, name, ordering_key, state) "
-            b"values ('of-others', 'theirs.png', '', 'pending')"
-        )
-
+    @pytest.mark.usefixtures("_picture_of_others")
+    def test_leaves_pictures_of_buckets_alone_that_are_not_the_stages(self, in_s3: Deployed) -> None:
         call = in_s3.call_scheduled("reembed")
 
-        supabase.sql(b"delete from pixseek.images where bucket = 'of-others'")
         assert call.error is None
         assert (call.payload[_MODEL]["later"], call.payload[_MODEL].get("error")) == (0, None)
 

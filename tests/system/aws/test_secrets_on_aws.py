@@ -23,12 +23,14 @@ def parameter(deployed: Deployed, name: str, value: str | None) -> Iterator[None
     """Another value of a secret, or none, for as long as it takes."""
     ssm, path = deployed.aws.client("ssm"), f"/pixseek/{IN_S3}/{name}"
     before = ssm.get_parameter(Name=path, WithDecryption=True)["Parameter"]["Value"]
-    ssm.delete_parameter(Name=path)
-    if value is not None:
-        ssm.put_parameter(Name=path, Value=value, Type="SecureString")
-    yield
-    ssm.delete_parameters(Names=[path])  # so that it is the first version again, which functions read
-    ssm.put_parameter(Name=path, Value=before, Type="SecureString")
+    try:
+        ssm.delete_parameter(Name=path)
+        if value is not None:
+            ssm.put_parameter(Name=path, Value=value, Type="SecureString")
+        yield
+    finally:
+        ssm.delete_parameters(Names=[path])  # so that it is the first version again, which functions read
+        ssm.put_parameter(Name=path, Value=before, Type="SecureString")
 
 
 def answered(deployed: Deployed, supabase: Supabase, **beside: str) -> tuple[Answer, str]:
