@@ -32,7 +32,7 @@ check: $(READY) ## format, lint, types, import rule
 
 test-all: $(READY) .uv/bin/uv ## what takes long, or more than pip: Debian's photographs and WordNet, npm's packages, Python 3.13 for the bundles
 	@.venv/bin/pytest --numprocesses=2 --dist=loadfile -m long
-	@.venv/bin/pytest tests/system
+	@.venv/bin/pytest --numprocesses=2 --dist=loadfile tests/system
 
 test-aws: $(READY) .uv/bin/uv ## the deployed zips in an AWS of this machine: moto, the embedded stack; needs Python 3.13 and npm
 	@.venv/bin/pytest tests/system/aws
