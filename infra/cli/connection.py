@@ -139,8 +139,10 @@ def answering(url: str) -> Iterator[None]:
 
 
 def project_of_environment() -> Connection | None:
-    """The project that the environment names, whole."""
+    """The project that the environment names, whole. Raises `NotRunningError`."""
     url, search_url, anon_key, service_key = (os.environ.get(name, "") for name in _VARIABLES)
     if not (url and search_url and anon_key and service_key):
         return None
+    if "@" in url + search_url:  # it would be shown
+        raise NotRunningError("SUPABASE_URL and SEARCH_URL take addresses such as https://<host>")
     return Connection(url, search_url, anon_key, service_key)

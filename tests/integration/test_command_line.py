@@ -355,6 +355,20 @@ def test_pictures_are_not_put_where_nobody_follows_them(nowhere: CommandLine, fo
     assert "aws s3 sync" in done.stderr
 
 
+def test_an_address_with_a_password_is_refused_and_not_shown(nowhere: CommandLine) -> None:
+    done = nowhere.run(
+        "status",
+        SUPABASE_URL="postgresql://postgres:hunter2@db.example",
+        SEARCH_URL="https://search.example",
+        SUPABASE_ANON_KEY="anon",
+        SUPABASE_SERVICE_ROLE_KEY="service",
+    )
+
+    assert done.returncode == 3
+    assert "SUPABASE_URL" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
