@@ -14,6 +14,8 @@ from tests.clip_models import COLOURS, write_colour_clip, write_multilingual_tow
 from tests.integration.conftest import picture_bytes, rows
 from tests.ports import free_base_port
 
+pytestmark = pytest.mark.long
+
 _OTHER_MODEL = "openai/clip-vit-base-patch32"
 
 

@@ -20,6 +20,8 @@ from tests.ports import free_base_port
 
 Completed = subprocess.CompletedProcess[str]
 
+pytestmark = pytest.mark.long
+
 _BROKEN = "Holiday/day 1/broken.jpg"
 _GOOD = ("Holiday/chelsea.png", "Holiday/coffee.png", "Holiday/rocket.jpg")
 

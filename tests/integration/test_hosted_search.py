@@ -20,6 +20,8 @@ from tests.ports import free_base_port
 from tests.roboflow_api import RoboflowApi, delayed, serving
 from tests.roboflow_faults import HANGS_S, no_answer, status
 
+pytestmark = pytest.mark.long
+
 _KEY = "rf_5d0e93b1"
 _WIDE = "\uff57\uff49\uff44\uff45\u3000\uff57\uff41\uff4c\uff4c"
 _TIMEOUT_S = 4

@@ -21,6 +21,8 @@ from tests.integration.sql.conftest import (
     vector,
 )
 
+pytestmark = pytest.mark.long
+
 _NAMES = ["a.jpg", "b.jpg", "c.jpg"]
 # Ranked as bytes: none of these comes where a language or a number would put it.
 _KEYS = ["", "10", "2", "B", "a", "é"]
