@@ -24,6 +24,8 @@ from tests.picture_files import (
     webp_header,
 )
 
+pytestmark = pytest.mark.long
+
 _JSON: Final = {"Content-Type": "application/json"}
 
 

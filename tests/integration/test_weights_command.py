@@ -10,6 +10,8 @@ from tests.clip_models import write_chinese_clip, write_tiny_clip
 from tests.command_line import CommandLine
 from tests.ports import free_base_port
 
+pytestmark = pytest.mark.long
+
 _SMALLEST = "openai/clip-vit-base-patch16-int8"
 
 

@@ -18,6 +18,8 @@ from infra.local.postgres import SUPERUSER, Postgres
 from infra.local.processes import StackError
 from tests.integration.gateway.conftest import Gateway, wait_for
 
+pytestmark = pytest.mark.long
+
 _SUPERVISOR = """
 import sys, time
 from pathlib import Path

@@ -27,6 +27,8 @@ from tests.integration.sql.conftest import (
     vector,
 )
 
+pytestmark = pytest.mark.long
+
 _SIZE = 10
 _TRIES = 5
 _PROGRESS: Row = {
