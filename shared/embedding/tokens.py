@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from shared.embedding.vocabulary import check_unicode, letters_of_bytes, read_merges
+from shared.embedding.vocabulary import check_unicode, letter_of_byte, read_merges
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def clip_tokens(*, context_tokens: int | None) -> Tokens:
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
     merges = read_merges()
-    letters = letters_of_bytes()
+    letters = letter_of_byte().values()
     words = [
         *letters,
         *(f"{letter}</w>" for letter in letters),

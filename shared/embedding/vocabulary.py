@@ -25,24 +25,18 @@ def read_merges() -> list[tuple[str, str]]:
     return [(first, second) for first, _, second in (line.partition(" ") for line in lines)]
 
 
-def letters_of_bytes() -> list[str]:
+def letter_of_byte() -> dict[int, str]:
     """A printable letter for each byte, in the order of CLIP's vocabulary: first those that are printable."""
-    return [chr(code) for code in [*_printable(), *range(256, 256 + 256 - len(_printable()))]]
-
-
-def _printable() -> list[int]:
-    return [
+    printable = [
         *range(ord("!"), ord("~") + 1),
         *range(ord("¡"), ord("¬") + 1),
         *range(ord("®"), ord("ÿ") + 1),
     ]
-
-
-def letter_of_byte() -> dict[int, str]:
-    """The same, by byte."""
-    printable = _printable()
-    others = [code for code in range(256) if code not in printable]
-    return dict(zip([*printable, *others], letters_of_bytes(), strict=True))
+    others = [byte for byte in range(256) if byte not in printable]
+    return {
+        **{byte: chr(byte) for byte in printable},
+        **{byte: chr(256 + place) for place, byte in enumerate(others)},
+    }
 
 
 def check_unicode(text: str) -> None:
