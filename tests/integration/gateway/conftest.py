@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from supabase_auth.types import Session
 
 from infra.local.home import ROOT
 from infra.local.postgres import SUPERUSER, Postgres
+from tests.ports import free_base_port
 
 JWT_SECRET = "gateway-tests-" + "s" * 40
 WEBHOOK_SECRET = "gateway-tests-" + "w" * 20
@@ -167,7 +167,7 @@ class Gateway:
     def __init__(self, postgres: Postgres, files: Path, webhook_port: int) -> None:
         self.files = files
         self.signing_keys = files.with_name(f"{files.name}-keys.json")
-        self.port = _free_port()
+        self.port = free_base_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             "GATEWAY_PORT": str(self.port),
@@ -242,13 +242,6 @@ def session_of(client: Client) -> Session:
     session = client.auth.get_session()
     assert session is not None
     return session
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")
