@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -21,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import S3Backend, s3_backends
 from moto.server import ThreadedMotoServer
+
+from tests.http_servers import Handler, serving
 
 _GOOGLE_HOST = "storage.googleapis.com"  # what obstore signs, wherever the server is
 _GOOGLE_PAGE = 1000
@@ -134,35 +135,35 @@ class GoogleBuckets:
         )
 
 
-class _GoogleHandler(BaseHTTPRequestHandler):
+class _GoogleHandler(Handler):
     protocol_version = "HTTP/1.1"
     google: GoogleBuckets
 
     def do_GET(self) -> None:
         bucket, name, query = self._asked()
         if bucket not in self.google.buckets:
-            self._answer(404)
+            self.answer(404)
         elif name:
             self._give(self.google.buckets[bucket].get(name))
         else:
             after = query.get("continuation-token") or query.get("start-after") or [""]
-            self._answer(200, self.google.page(bucket, after[0]).encode())
+            self.answer(200, self.google.page(bucket, after[0]).encode())
 
-    do_HEAD = do_GET  # noqa: N815 -- the library's name
+    do_HEAD = do_GET
 
     def do_PUT(self) -> None:
         bucket, name, _ = self._asked()
-        data = self.rfile.read(int(self.headers["content-length"]))
+        data = self.content()
         if bucket not in self.google.buckets:
-            self._answer(404)
+            self.answer(404)
             return
         kept = self.google.write(bucket, name, data)
-        self._answer(200, headers={"ETag": kept.etag, "x-goog-generation": str(kept.generation)})
+        self.answer(200, headers={"ETag": kept.etag, "x-goog-generation": str(kept.generation)})
 
     def do_DELETE(self) -> None:
         bucket, name, _ = self._asked()
         gone = self.google.buckets.get(bucket, {}).pop(name, None)
-        self._answer(404 if gone is None else 204)
+        self.answer(404 if gone is None else 204)
 
     def _asked(self) -> tuple[str, str, dict[str, list[str]]]:
         """What is asked for; nothing that is there, for a link with a wrong signature."""
@@ -174,7 +175,7 @@ class _GoogleHandler(BaseHTTPRequestHandler):
 
     def _give(self, kept: _Kept | None) -> None:
         if kept is None:
-            self._answer(404)
+            self.answer(404)
             return
         headers = {
             "ETag": kept.etag,
@@ -182,19 +183,7 @@ class _GoogleHandler(BaseHTTPRequestHandler):
             "x-goog-generation": str(kept.generation),
             **{f"x-goog-meta-{key}": value for key, value in kept.metadata.items()},
         }
-        self._answer(200, kept.data, headers)
-
-    def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for key, value in (headers or {}).items():
-            self.send_header(key, value)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
-        pass
+        self.answer(200, kept.data, headers)
 
 
 @contextmanager
@@ -202,7 +191,7 @@ def google_server() -> Iterator[tuple[str, GoogleBuckets]]:
     """A stand-in for Google's XML API, and what it keeps."""
     google = GoogleBuckets()
     handler = type("Handler", (_GoogleHandler,), {"google": google})
-    with _serving(handler) as url:
+    with serving(handler) as url:
         yield url, google
 
 
@@ -210,15 +199,15 @@ def google_server() -> Iterator[tuple[str, GoogleBuckets]]:
 def refusing_server(status: int) -> Iterator[str]:
     """Answers everything with one status, in the words of Supabase Storage, which S3 and Google ignore."""
 
-    class Handler(_GoogleHandler):
+    class Refusing(_GoogleHandler):
         def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
+            self.content()
             body = {"statusCode": str(status), "error": "Error", "message": "no"}
-            self._answer(status, json.dumps(body).encode())
+            self.answer(status, json.dumps(body).encode())
 
-        do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 -- the library's names
+        do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
 
-    with _serving(Handler) as url:
+    with serving(Refusing) as url:
         yield url
 
 
@@ -236,7 +225,7 @@ def flooding_server() -> Iterator[tuple[str, Flood]]:
     """Every object is a terabyte."""
     flood = Flood(1 << 40)
 
-    class Handler(_GoogleHandler):
+    class Flooding(_GoogleHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("ETag", '"1"')
@@ -251,7 +240,7 @@ def flooding_server() -> Iterator[tuple[str, Flood]]:
             except OSError:
                 flood.gave_up.set()
 
-    with _serving(Handler) as url:
+    with serving(Flooding) as url:
         yield url, flood
 
 
@@ -270,15 +259,3 @@ def closed_port() -> Iterator[str]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{held.getsockname()[1]}"
-
-
-@contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()

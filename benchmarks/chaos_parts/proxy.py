@@ -101,11 +101,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._exchange(body, fault)
 
-    do_GET = _pass_on  # noqa: N815 -- the library's names
-    do_HEAD = _pass_on  # noqa: N815
-    do_PUT = _pass_on  # noqa: N815
-    do_POST = _pass_on  # noqa: N815
-    do_DELETE = _pass_on  # noqa: N815
+    do_GET = _pass_on
+    do_HEAD = _pass_on
+    do_PUT = _pass_on
+    do_POST = _pass_on
+    do_DELETE = _pass_on
 
     def _exchange(self, body: bytes, fault: str | None) -> None:
         try:

@@ -1,6 +1,5 @@
 """`python -m infra.aws deploy --stage prod`: brings a stage to AWS."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from rich.markup import escape
 from infra.aws import deploying
 from infra.aws.errors import AwsError
 from infra.aws.plan import Plan, read_plan
+from infra.messages import one_message
 from infra.stage import StageError, read_stage
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -38,12 +38,9 @@ def _report(line: str) -> None:
 
 
 def main() -> None:
-    """Run the command; an error that is raised on purpose is one message, not a traceback."""
-    try:
+    """Run the command."""
+    with one_message(AwsError, StageError):
         app()
-    except (AwsError, StageError) as exc:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(exc))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

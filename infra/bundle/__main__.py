@@ -1,6 +1,5 @@
 """The command `python -m infra.bundle`."""
 
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Optional
@@ -17,6 +16,7 @@ from infra.bundle.errors import BundleError
 from infra.bundle.locked import read_lock
 from infra.bundle.smoke import runs_here
 from infra.local.home import ROOT
+from infra.messages import one_message
 from infra.stage import StageError, read_stage
 
 _OUT: Final = ROOT / "build" / "aws"
@@ -111,12 +111,9 @@ def _audit(choice: Choice) -> None:
 
 
 def main() -> None:
-    """An error that we raise on purpose is one message, not a traceback."""
-    try:
+    """Run the command."""
+    with one_message(BundleError, StageError):
         app()
-    except (BundleError, StageError) as exc:
-        Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(exc))}", soft_wrap=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

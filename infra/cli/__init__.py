@@ -1,10 +1,6 @@
 """The command line `pixseek`. What takes long to import, a command imports when it runs."""
 
-import sys
-
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from infra.cli import (
     audit,
@@ -26,6 +22,7 @@ from infra.cli import (
 from infra.cli.connection import NotRunningError, RefusedError
 from infra.cli.pictures import StalledError
 from infra.local.processes import StackError
+from infra.messages import one_message
 from infra.weights import WeightsError
 from shared.errors import PixseekError
 
@@ -56,16 +53,9 @@ app.add_typer(weights.app)
 
 
 def main() -> None:
-    """Run the command line; an error that we raise on purpose is one message, not a traceback."""
-    try:
+    """Run the command line."""
+    with (
+        one_message(StackError, RefusedError, StalledError, WeightsError, PixseekError),
+        one_message(NotRunningError, exit_code=3),
+    ):
         app()
-    except NotRunningError as exc:
-        _complain(exc)
-        sys.exit(3)
-    except (StackError, RefusedError, StalledError, WeightsError, PixseekError) as exc:
-        _complain(exc)
-        sys.exit(1)
-
-
-def _complain(error: Exception) -> None:
-    Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)

@@ -1,6 +1,5 @@
 """`python -m infra.hosted deploy --stage prod`: brings a Supabase project up to date."""
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from infra.hosted.deploying import Deployment
 from infra.hosted.errors import HostedError
 from infra.hosted.plan import read_plan
 from infra.hosted.supabase_cli import program
+from infra.messages import one_message
 from infra.stage import StageError, read_stage
 from shared.errors import PixseekError
 
@@ -46,12 +46,9 @@ def deploy(stage: Stage, dry_run: DryRun = False, yes: Yes = False) -> None:
 
 
 def main() -> None:
-    """Run the command; an error that is raised on purpose is one message, not a traceback."""
-    try:
+    """Run the command."""
+    with one_message(HostedError, PixseekError, StageError):
         app()
-    except (HostedError, PixseekError, StageError) as exc:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(exc))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 import httpx
 
 from shared.events.supabase import SECRET_HEADER
+from tests.http_servers import Handler, serving
 
 _HANGS_S: Final = 15.0
 """Not for ever: a test of what waits for it then fails instead of hanging."""
@@ -49,12 +49,12 @@ def faulty_gateway(upstream: str) -> Iterator[FaultyGateway]:
     closing = threading.Event()
     client = httpx.Client(base_url=upstream, timeout=30)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answering(Handler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
         def _answer(self) -> None:
-            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            content = self.content()
             if {"authorization", "apikey", SECRET_HEADER} & {name.lower() for name in self.headers}:
                 gateway.with_secrets.append(self.path)
             fault = gateway.fault_of(self.path)
@@ -76,12 +76,7 @@ def faulty_gateway(upstream: str) -> Iterator[FaultyGateway]:
                 closing.wait(_HANGS_S)
                 self.close_connection = True
                 return
-            self.send_response(fault.status)
-            self.send_header("content-type", fault.content_type)
-            self.send_header("content-length", str(len(fault.body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(fault.body)
+            self.answer(fault.status, fault.body, {"content-type": fault.content_type})
 
         def do_GET(self) -> None:
             self._answer()
@@ -102,17 +97,9 @@ def faulty_gateway(upstream: str) -> Iterator[FaultyGateway]:
         def date_time_string(self, timestamp: float | None = None) -> str:
             return super().date_time_string((timestamp or time.time()) + gateway.ahead_s)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    gateway = FaultyGateway(f"http://127.0.0.1:{server.server_address[1]}")
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield gateway
-    finally:
-        closing.set()
-        server.shutdown()
-        server.server_close()
-        client.close()
+    gateway = FaultyGateway("")
+    with client, serving(Answering) as gateway.url:
+        try:
+            yield gateway
+        finally:
+            closing.set()

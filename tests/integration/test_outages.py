@@ -1,10 +1,8 @@
 """What we depend on fails in ways that look like something else."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psycopg
 import pytest
@@ -18,6 +16,7 @@ from shared.errors import AccessDenied, PixseekError, Unavailable
 from shared.hits import Part, Query
 from shared.models import Change, Lane, ObjectEvent, ObjectRef
 from shared.storage.supabase import SupabaseStorage
+from tests.http_servers import Handler, serving
 from tests.integration.conftest import picture_bytes
 
 
@@ -25,22 +24,13 @@ from tests.integration.conftest import picture_bytes
 def _answering(status: int, body: object) -> Iterator[str]:
     """A server that gives every request the same answer."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answering(Handler):
         def do_POST(self) -> None:
-            content = json.dumps(body).encode()
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(status)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.content()
+            self.answer(status, json.dumps(body).encode())
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    with serving(Answering) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -20,6 +18,7 @@ from werkzeug.test import TestResponse
 from functions.reembed_images import aws, running
 from infra.local.home import ROOT
 from shared.telemetry import log_outcome
+from tests.http_servers import Handler, serving
 from tests.integration.switching import NEW, OLD, Switching
 
 pytestmark = pytest.mark.long
@@ -57,27 +56,17 @@ class Lambda:
 def _serving() -> Iterator[Lambda]:
     api = Lambda()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answering(Handler):
         def do_POST(self) -> None:
-            payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            payload = json.loads(self.content())
             function = unquote(self.path.split("/")[3])
             api.invoked.append((function, self.headers["X-Amz-Invocation-Type"], payload))
             status, kind = api.refusal or (202, "")
             content = json.dumps({"Message": "as it was told to"}).encode() if kind else b""
-            self.send_response(status)
-            self.send_header("x-amzn-ErrorType", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.answer(status, content, {"x-amzn-ErrorType": kind})
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        api.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(Answering) as api.url:
         yield api
-        server.shutdown()
 
 
 @pytest.fixture(scope="session", autouse=True)

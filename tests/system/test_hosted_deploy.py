@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, LiteralString, NamedTuple
 
@@ -32,6 +31,7 @@ from infra.hosted.supabase_cli import PINNED, SupabaseCli, program
 from infra.local.home import ROOT
 from infra.local.postgres import SUPERUSER, Postgres
 from shared.errors import SettingsError, Unavailable
+from tests.http_servers import Handler, serving
 from tests.integration.gateway.conftest import ANON_KEY, SERVICE_KEY, Gateway, make_token
 from tests.system import npm
 
@@ -794,31 +794,21 @@ def management(tmp_path: Path) -> Iterator[Path]:
         ],
     }
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answering(Handler):
         def do_GET(self) -> None:
             is_known = self.headers["Authorization"] == f"Bearer {_TOKEN}"
             answer = answers.get(self.path.partition("?")[0]) if is_known else None
             body = json.dumps(answer or {"message": "no"}).encode()
-            self.send_response(401 if not is_known else 200 if answer else 404)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            status = 401 if not is_known else 200 if answer else 404
+            self.answer(status, body, {"content-type": "application/json"})
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}"
     profile = tmp_path / "profile.yaml"
-    profile.write_text(
-        f"name: stand-in\napi_url: {url}\ndashboard_url: {url}\nproject_host: supabase.co\n"
-        "pooler_host: pooler.supabase.com\n"
-    )
-    yield profile
-    server.shutdown()
-    server.server_close()
+    with serving(Answering) as url:
+        profile.write_text(
+            f"name: stand-in\napi_url: {url}\ndashboard_url: {url}\nproject_host: supabase.co\n"
+            "pooler_host: pooler.supabase.com\n"
+        )
+        yield profile
 
 
 def _cli(folder: Path, profile: Path, token: str) -> SupabaseCli:

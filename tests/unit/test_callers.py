@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import jwt
@@ -26,6 +25,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
 
 from shared.callers import Caller, Callers
 from shared.errors import AccessDenied, SettingsError, Unavailable
+from tests.http_servers import Handler, serving
 
 _USER = "8a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 _SECRET = "a-legacy-secret-of-the-project-that-is-long-enough"
@@ -39,8 +39,8 @@ _Json = Mapping[str, object]
 class KeyServer:
     """Publishes what it is told to, and keeps what it was asked."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self) -> None:
+        self.url = ""
         self.begin()
 
     def begin(self, *keys: object) -> None:
@@ -58,7 +58,9 @@ class KeyServer:
 
 @contextmanager
 def _serving() -> Iterator[KeyServer]:
-    class Handler(BaseHTTPRequestHandler):
+    published = KeyServer()
+
+    class Answering(Handler):
         def do_GET(self) -> None:
             published.asked.append(self.path)
             self.send_response(published.status)
@@ -74,19 +76,8 @@ def _serving() -> Iterator[KeyServer]:
                 published.before_the_end()
                 self.wfile.write(body[-1:])
 
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    published = KeyServer(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
-    thread.start()
-    try:
+    with serving(Answering) as published.url:
         yield published
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @dataclass(frozen=True)

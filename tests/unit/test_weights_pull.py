@@ -1,9 +1,7 @@
 """Fetching weights, from a server on this machine that stands for Hugging Face."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +10,8 @@ from huggingface_hub import close_session, constants, file_download
 
 from infra.weights import WeightsError, is_complete, pull
 from shared.embedding.manifest import Manifest, Source, SourceFile, Space, manifest_named
+from tests.bucket_servers import closed_port
+from tests.http_servers import Handler, serving
 
 _REVISION = "0123456789abcdef0123456789abcdef01234567"
 _FILES = {
@@ -53,28 +53,16 @@ class Hub:
         """Where the next answers break off."""
         self.knows_ranges = True
         self.status: int | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = ""
 
-    def __enter__(self) -> "Hub":
-        threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _handler(hub) -> type[BaseHTTPRequestHandler]:  # noqa: N805 # `self` is the handler's
-        class Handler(BaseHTTPRequestHandler):
+    def handler(hub) -> type[Handler]:  # noqa: N805 # `self` is the handler's
+        class Sending(Handler):
             def do_GET(self) -> None:
                 path, is_moved = self.path.removeprefix("/cdn"), self.path.startswith("/cdn")
                 if hub.status or path not in hub.files:
                     self.send_error(hub.status or 404)
                 elif not is_moved:
-                    self.send_response(302)
-                    self.send_header("Location", f"{hub.url}/cdn{path}")
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
+                    self.answer(302, headers={"Location": f"{hub.url}/cdn{path}"})
                 else:
                     self._send(path, hub.files[path])
 
@@ -94,15 +82,13 @@ class Hub:
                 self.end_headers()
                 self.wfile.write(data[start : hub.cuts.pop(0) if hub.cuts else None])
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        return Handler
+        return Sending
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
+    hub = Hub()
+    with serving(hub.handler()) as hub.url:
         template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -252,15 +238,15 @@ class TestWhenNothingCanBeFetched:
     def test_what_to_do_without_a_network_is_said(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with Hub() as gone:
-            nowhere = f"{gone.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere)
+        with closed_port() as nowhere:
+            template = f"{nowhere}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+            monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
-        with pytest.raises(WeightsError) as caught:
-            pull(_MANIFEST, folder)
+            with pytest.raises(WeightsError) as caught:
+                pull(_MANIFEST, folder)
 
         message = str(caught.value)
-        assert f"model.onnx cannot be fetched from {gone.url}/somebody/birds" in message
+        assert f"model.onnx cannot be fetched from {nowhere}/somebody/birds" in message
         assert f"bring the file into {folder}" in message
         assert "CLIP_MODEL_DIR" in message
 

@@ -1,17 +1,16 @@
 """The command `python -m infra.aws.image`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from infra.aws.image.choice import ImageChoice
 from infra.aws.image.context import make_context
 from infra.bundle.errors import BundleError
 from infra.local.home import ROOT
+from infra.messages import one_message
 from infra.stage import StageError, read_stage
 
 _OUT: Final = ROOT / "build" / "aws"
@@ -41,12 +40,9 @@ def image(
 
 
 def main() -> None:
-    """An error that we raise on purpose is one message, not a traceback."""
-    try:
+    """Run the command."""
+    with one_message(BundleError, StageError):
         app()
-    except (BundleError, StageError) as exc:
-        Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(exc))}", soft_wrap=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +23,7 @@ from supabase_auth.types import Session
 
 from infra.local.home import ROOT
 from infra.local.postgres import SUPERUSER, Postgres
+from tests.http_servers import Handler, serving
 from tests.ports import free_base_port
 
 JWT_SECRET = "gateway-tests-" + "s" * 40
@@ -124,8 +124,9 @@ class Receiver:
         self.received: list[tuple[Mapping[str, str], dict[str, Any]]] = []
         self.answers: defaultdict[str, list[int]] = defaultdict(list)
         """By bucket: the next answers; 200 when there is none left."""
-        self._server = self._listen(0)
-        self.port: int = self._server.server_address[1]
+        self.port = free_base_port()
+        self._listening = ExitStack()
+        self.start()
 
     def events(self, bucket: str) -> list[dict[str, Any]]:
         """What arrived about a bucket, in order."""
@@ -133,32 +134,22 @@ class Receiver:
         return [body for body in bodies if (body["record"] or body["old_record"])["bucket_id"] == bucket]
 
     def start(self) -> None:
-        """Take up the port again."""
-        self._server = self._listen(self.port)
+        """Answer on the port, also again after `stop`."""
+        self._listening.enter_context(serving(self._handler(), self.port))
 
     def stop(self) -> None:
         """Refuse connections from now on."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._listening.close()
 
-    def _listen(self, port: int) -> ThreadingHTTPServer:
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
+    def _handler(receiver) -> type[Handler]:  # noqa: N805 # `self` is the handler's
+        class Answering(Handler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.loads(self.content())
                 receiver.received.append((dict(self.headers.items()), body))
                 answers = receiver.answers[(body["record"] or body["old_record"])["bucket_id"]]
-                self.send_response(answers.pop(0) if answers else 200)
-                self.send_header("content-length", "0")
-                self.end_headers()
+                self.answer(answers.pop(0) if answers else 200)
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        return server
+        return Answering
 
 
 class Gateway:

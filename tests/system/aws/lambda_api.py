@@ -1,13 +1,13 @@
 """Lambda's own API, as far as a function calls others by it: what it is told to invoke later, it keeps."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
+
+from tests.http_servers import Handler, serving
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,12 @@ def lambda_api() -> Iterator[LambdaApi]:
     """On a free port."""
     api = LambdaApi()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answering(Handler):
         def do_POST(self) -> None:
-            payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            payload = json.loads(self.content())
             arn = unquote(self.path.split("/")[3])
             api.asked.append(Asked(arn, self.headers["X-Amz-Invocation-Type"], payload))
-            self.send_response(202)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(202)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        api.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(Answering) as api.url:
         yield api
-        server.shutdown()
