@@ -34,7 +34,6 @@ class Handler(BaseHTTPRequestHandler):
 def serving(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[str]:
     """The address where it answers; any free port, unless one is given."""
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), daemon=True)
     thread.start()
     try:
