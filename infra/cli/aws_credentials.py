@@ -22,7 +22,7 @@ def take_credentials(variables: Mapping[str, str]) -> None:
 
     try:
         session = boto3.Session()
-        _take_region(variables.get("AWS_REGION") or session.region_name)
+        _take_region(variables.get("AWS_REGION"), session.region_name)
         _take_key(session)
     except BotoCoreError as exc:
         Console(stderr=True).print(
@@ -32,8 +32,9 @@ def take_credentials(variables: Mapping[str, str]) -> None:
         )
 
 
-def _take_region(region: str | None) -> None:
-    if region and not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
+def _take_region(of_stage: str | None, of_session: str | None) -> None:
+    """The pictures lie where the stage says, whatever the shell is set to. boto3 does not read AWS_REGION."""
+    if region := of_stage or os.environ.get("AWS_REGION") or of_session:
         os.environ["AWS_REGION"] = region
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import httpx
 
-from infra.doctor.findings import CannotTell
+from infra.doctor.findings import CannotTell, FunctionMissing
 
 SERVICE_KEY: Final = "SUPABASE_SERVICE_ROLE_KEY"
 FROM_DASHBOARD: Final = "take it from the dashboard (Project Settings, API Keys), and deploy again"
@@ -76,5 +76,5 @@ def refusal(function: str, answer: httpx.Response, applies_migrations: str) -> C
         mend = f"is it the service_role (secret) key? {FROM_DASHBOARD}; else see database.lost_grants"
         return CannotTell(f"{SERVICE_KEY} may not call {function}", mend)
     if code in NOT_THERE:
-        return CannotTell(f"the database lacks {function}: a migration is missing", applies_migrations)
+        return FunctionMissing(f"the database lacks {function}: a migration is missing", applies_migrations)
     return CannotTell(f"{function} is answered with {said_by(answer)}", LOOK_AT_PROJECT)

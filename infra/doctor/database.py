@@ -6,9 +6,9 @@ from typing import Final
 
 from infra.doctor.answers import NOT_THERE, code_of
 from infra.doctor.deployment import Deployment
-from infra.doctor.expected import expected_schema, makers, migrations, name_of, statement_at
+from infra.doctor.expected import expected_schema, makers, migrations, name_of, statement_at, version_of
 from infra.doctor.facts import Facts
-from infra.doctor.findings import Finding, ok, some, warning, wrong
+from infra.doctor.findings import Finding, FunctionMissing, ok, some, warning, wrong
 from infra.doctor.indexes import index_findings
 from infra.doctor.rights import rights_findings
 
@@ -21,10 +21,12 @@ _SECONDS: Final = {"us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, 
 
 def look(deployment: Deployment) -> Iterator[Finding]:
     """From what doctor_v1 tells; without it, how far the migrations have come."""
-    if _is_missing(deployment, "doctor_v1"):
+    try:
+        facts = deployment.facts
+    except FunctionMissing:
         yield _how_far(deployment)
     else:
-        yield from fact_findings(deployment.facts, apply=deployment.applies_migrations)
+        yield from fact_findings(facts, apply=deployment.applies_migrations)
 
 
 def fact_findings(facts: Facts, *, apply: str) -> Iterator[Finding]:
@@ -60,7 +62,7 @@ def _how_far(deployment: Deployment) -> Finding:
 def migration_findings(facts: Facts, apply: str) -> Iterator[Finding]:
     """By the record, if there is one, and by the functions that are there."""
     known, recorded = migrations(), facts.migrations.versions
-    unrecorded = [] if recorded is None else [name for name in known if _version(name) not in recorded]
+    unrecorded = [] if recorded is None else [name for name in known if version_of(name) not in recorded]
     lost = [
         signature for signature in expected_schema().functions if signature not in facts.db_schema.functions
     ]
@@ -79,7 +81,7 @@ def migration_findings(facts: Facts, apply: str) -> Iterator[Finding]:
         what = f"{len(found)} of {len(known)} migrations are not applied, or not whole: {some(found)}"
         yield wrong("database.migrations", what, apply)
     elif unrecorded:
-        versions = " ".join(_version(name) for name in unrecorded)
+        versions = " ".join(version_of(name) for name in unrecorded)
         what = f"{len(unrecorded)} migrations were applied by hand, and are not on record: {some(unrecorded)}"
         yield warning("database.migrations", what, f"supabase migration repair --status applied {versions}")
     else:
@@ -100,15 +102,11 @@ def _lost(functions: list[str]) -> Iterator[Finding]:
 
 
 def _newer(recorded: list[str]) -> Iterator[Finding]:
-    versions_known = {_version(name) for name in migrations()}
+    versions_known = {version_of(name) for name in migrations()}
     if later := [version for version in recorded if version not in versions_known]:
         what = f"the database has migrations that this copy of pixseek lacks: {some(later)}"
         mend = "another copy has deployed it: use that, or bring this up to date"
         yield warning("database.newer", what, mend)
-
-
-def _version(migration: str) -> str:
-    return migration.partition("_")[0]
 
 
 def _made_nothing(unrecorded: list[str]) -> bool:

@@ -1,8 +1,8 @@
 """The deployment that is looked at: its variables, and what its project answers."""
 
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from infra.doctor.addresses import checked_address
 from infra.doctor.answers import SERVICE_KEY, ask_for_keys, refusal
+from infra.doctor.asking import asked_once
 from infra.doctor.facts import Facts, RegisteredBucket, RegisteredModel, Told
 from infra.doctor.findings import CannotTell
 from infra.doctor.secrets import checked_secret
@@ -40,12 +41,14 @@ class Deployment:
     """The embedded stack, whose gateway posts the changes in its Storage by itself."""
     calls_model: bool = True
     """Whether the model may be called, which may cost."""
+    salt: str = field(default_factory=lambda: secrets.token_hex(16), init=False, repr=False, compare=False)
+    """What the database makes its digests of Vault's secrets with."""
 
     def close(self) -> None:
         """Its connections; it can be looked at again."""
-        if "http" in self.__dict__:
-            self.http.close()
-            del self.__dict__["http"]
+        http = self.__dict__.pop("_http", None)
+        if http is not None:
+            http.close()
 
     def variable(self, name: str) -> str:
         """Raises `CannotTell` when it is not set."""
@@ -77,7 +80,7 @@ class Deployment:
         """What does."""
         return "start the stack anew: it applies them" if self.is_local else self.deploys_supabase
 
-    @cached_property
+    @asked_once
     def settings(self) -> "Settings":
         """Raises `CannotTell` when they are wrong."""
         from shared.settings import parse_settings
@@ -88,45 +91,46 @@ class Deployment:
             why = "the settings are missing or wrong"
             raise CannotTell(why, "correct what is said of settings, then look again") from exc
 
-    @cached_property
+    @asked_once
     def http(self) -> httpx.Client:
         """Redirects are not followed: they would take the keys along."""
         bypass_proxies()
         return httpx.Client(timeout=_TIMEOUT)
 
-    @property
+    @asked_once
     def published_keys(self) -> int:
         """How many the project has for its users' tokens. Asked without a key before any key is sent: what
         answers otherwise is no project. Raises `CannotTell`."""
-        return _told(self._published_keys)
+        return ask_for_keys(self.http, self.address("SUPABASE_URL"))
 
-    @property
+    @asked_once
     def facts(self) -> Facts:
         """What the database says of itself. Raises `CannotTell`."""
-        return _told(self._facts)
+        return self.call(TypeAdapter(Facts), "doctor_v1", salt=self.salt)
 
-    @property
+    @asked_once
     def models(self) -> list[RegisteredModel]:
         """Those of the index. Raises `CannotTell`."""
-        return _told(self._models)
+        return self.call(TypeAdapter(list[RegisteredModel]), "list_models_v1")
 
-    @property
+    @asked_once
     def buckets(self) -> list[RegisteredBucket]:
         """Those of the index. Raises `CannotTell`."""
-        return _told(self._buckets)
+        return self.call(TypeAdapter(list[RegisteredBucket]), "list_buckets_v1")
+
+    @asked_once
+    def images(self) -> Mapping[str, int]:
+        """How many are in each state. Raises `CannotTell`."""
+        rows = self.call(TypeAdapter(list[_Count]), "index_counts_v1")
+        return {row.state: row.images for row in rows}
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing has ever come to the index; False as long as that cannot be told."""
         try:
-            return not _told(self._models) and not any(_told(self._images).values())
+            return not self.models and not any(self.images.values())
         except CannotTell:
             return False
-
-    @property
-    def images(self) -> Mapping[str, int]:
-        """How many are in each state. Raises `CannotTell`."""
-        return _told(self._images)
 
     def get(self, path: str) -> httpx.Response:
         """From the project, with the service key. Raises `CannotTell`, httpx's errors."""
@@ -163,40 +167,5 @@ class Deployment:
 
     def _project(self) -> str:
         """The address of what answers as a project. Raises `CannotTell`."""
-        _told(self._published_keys)
+        _ = self.published_keys
         return self.address("SUPABASE_URL")
-
-    @cached_property
-    def _published_keys(self) -> int | CannotTell:
-        return _outcome(lambda: ask_for_keys(self.http, self.address("SUPABASE_URL")))
-
-    @cached_property
-    def _facts(self) -> Facts | CannotTell:
-        return _outcome(lambda: self.call(TypeAdapter(Facts), "doctor_v1"))
-
-    @cached_property
-    def _models(self) -> list[RegisteredModel] | CannotTell:
-        return _outcome(lambda: self.call(TypeAdapter(list[RegisteredModel]), "list_models_v1"))
-
-    @cached_property
-    def _buckets(self) -> list[RegisteredBucket] | CannotTell:
-        return _outcome(lambda: self.call(TypeAdapter(list[RegisteredBucket]), "list_buckets_v1"))
-
-    @cached_property
-    def _images(self) -> dict[str, int] | CannotTell:
-        rows = _outcome(lambda: self.call(TypeAdapter(list[_Count]), "index_counts_v1"))
-        return rows if isinstance(rows, CannotTell) else {row.state: row.images for row in rows}
-
-
-def _outcome(ask: Callable[[], _Reply]) -> _Reply | CannotTell:
-    """To be kept: what does not answer is asked once, and not by each check."""
-    try:
-        return ask()
-    except CannotTell as exc:
-        return exc
-
-
-def _told(outcome: _Reply | CannotTell) -> _Reply:
-    if isinstance(outcome, CannotTell):
-        raise CannotTell(outcome.why, outcome.mend, outcome.name)
-    return outcome

@@ -47,6 +47,11 @@ def statement_at(kind: str, name: str) -> str:
     return place
 
 
+def version_of(migration: str) -> str:
+    """What the record knows it by."""
+    return migration.partition("_")[0]
+
+
 def name_of(signature: str) -> str:
     """Of a function, without its arguments."""
     return signature.partition("(")[0]

@@ -50,6 +50,10 @@ class CannotTell(Exception):
         self.name = name
 
 
+class FunctionMissing(CannotTell):
+    """The database lacks what would tell it."""
+
+
 def ok(check: str, what: str) -> Finding:
     """All is well."""
     return Finding(check, Level.OK, what)

@@ -13,8 +13,8 @@ _KEPT: Final = {"pixseek_index_url": "WEBHOOK_URL", "pixseek_webhook_secret": "W
 """The names of Vault's secrets, and the variables that they come from."""
 
 
-def trigger_findings(webhook: Webhook, deployment: Deployment, salt: str) -> Iterator[Finding]:
-    """`salt`: what Vault's digests were made with."""
+def trigger_findings(webhook: Webhook, deployment: Deployment) -> Iterator[Finding]:
+    """`webhook`: from `deployment.facts`, whose digests are made with its salt."""
     install = f"{deployment.deploys_supabase}, or apply supabase/hosted/webhook.sql"
     faults = [*_trigger_faults(webhook.trigger, install)]
     if not webhook.has_pg_net:
@@ -23,7 +23,7 @@ def trigger_findings(webhook: Webhook, deployment: Deployment, salt: str) -> Ite
             wrong("webhook.pg_net", "the extension pg_net is not there: nothing can be posted", mend)
         )
     faults += _vault_faults(webhook.vault, deployment.deploys_supabase)
-    faults += _other_values(webhook.vault.secrets or {}, deployment, salt)
+    faults += _other_values(webhook.vault.secrets or {}, deployment)
     faults += _post_faults(webhook.posts)
     yield from faults or [
         ok("webhook.trigger", "the trigger is installed, and Vault has its address and secret")
@@ -60,10 +60,10 @@ def _vault_faults(vault: Vault, deploys: str) -> Iterator[Finding]:
         )
 
 
-def _other_values(kept: Mapping[str, str | None], deployment: Deployment, salt: str) -> Iterator[Finding]:
+def _other_values(kept: Mapping[str, str | None], deployment: Deployment) -> Iterator[Finding]:
     for name, variable in _KEPT.items():
         value = deployment.variables.get(variable)
-        if value and name in kept and kept[name] != digest_of(value, salt):
+        if value and name in kept and kept[name] != digest_of(value, deployment.salt):
             check = f"webhook.vault_{variable.partition('_')[2].lower()}"
             what = f"Vault's {name} is another than {variable}: what is posted does not come to this function"
             yield wrong(check, what, f"{deployment.deploys_supabase}: it puts {variable} into Vault")

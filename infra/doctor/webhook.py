@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 import httpx
-from pydantic import TypeAdapter
 
 from infra.doctor.answers import json_of
 from infra.doctor.deployment import Deployment
-from infra.doctor.facts import Facts
 from infra.doctor.findings import CannotTell, DoesNotApply, Finding, ok, untold, warning, wrong
 from infra.doctor.trigger import trigger_findings
 from shared.events.supabase import SECRET_HEADER
@@ -34,9 +32,7 @@ def look(deployment: Deployment) -> Iterator[Finding]:
     if deployment.is_local:
         yield ok("webhook.trigger", "the local stack posts by itself")
     else:
-        salt = secrets.token_hex(16)
-        facts = deployment.call(TypeAdapter(Facts), "doctor_v1", salt=salt)
-        yield from trigger_findings(facts.webhook, deployment, salt)
+        yield from trigger_findings(deployment.facts.webhook, deployment)
 
 
 def _function(deployment: Deployment) -> Iterator[Finding]:

@@ -16,7 +16,6 @@ from shared.images.kinds import FORMATS
 from shared.images.limits import MAX_BYTES
 from shared.models import PREVIEWS_SUFFIX
 from shared.settings import Settings
-from shared.storage.supabase_faults import answered
 
 PICTURES: Final = sorted(FORMATS.values())
 PREVIEWS: Final = ["image/webp"]
@@ -89,8 +88,8 @@ def _visibility(is_public: bool) -> str:
 
 
 def _make(settings: Settings, bucket: _Wanted) -> None:
-    with answered():
-        storage(settings, settings.supabase_service_role_key.get_secret_value()).create_bucket(
+    with storage(settings, settings.supabase_service_role_key.get_secret_value()) as client:
+        client.create_bucket(
             bucket.name,
             options={
                 "public": bucket.is_public,

@@ -16,12 +16,14 @@ _APPLIED: LiteralString = "select version from supabase_migrations.schema_migrat
 
 def check_database(connection: psycopg.Connection) -> None:
     """Raises `HostedError` where our migrations cannot go."""
-    if connection.execute(_AVAILABLE, ("vector",)).fetchone() is None:
+    from infra.doctor.expected import migrations, version_of
+
+    if not is_available(connection, "vector"):
         raise HostedError(
             "the extension vector (pgvector) is not available in this database. Hosted projects have it; on "
             "a server of your own, install pgvector 0.8 or newer."
         )
-    unknown = _applied(connection) - {_version(path) for path in _migrations()}
+    unknown = _applied(connection) - {version_of(migration) for migration in migrations()}
     if unknown:
         raise HostedError(
             f"the database has migrations that are not here: {', '.join(sorted(unknown))}. If a newer "
@@ -31,19 +33,16 @@ def check_database(connection: psycopg.Connection) -> None:
         )
 
 
+def is_available(connection: psycopg.Connection, extension: str) -> bool:
+    """Whether the server could have it."""
+    return connection.execute(_AVAILABLE, (extension,)).fetchone() is not None
+
+
 def _applied(connection: psycopg.Connection) -> set[str]:
     try:
         return {version for (version,) in connection.execute(_APPLIED)}
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         return set()
-
-
-def _migrations() -> Iterator[Path]:
-    return (ROOT / "supabase" / "migrations").glob("*.sql")
-
-
-def _version(path: Path) -> str:
-    return path.name.partition("_")[0]
 
 
 def apply_file(connection: psycopg.Connection, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Storage of a project, as it answers to its keys."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 import httpx
@@ -14,11 +15,12 @@ from shared.storage.supabase_faults import answered
 _DASHBOARD: Final = "take it from the dashboard (Project Settings, API Keys)"
 
 
-def storage(settings: Settings, key: str) -> SyncStorageClient:
-    """What speaks to it under a key."""
+@contextmanager
+def storage(settings: Settings, key: str, caller: str | None = None) -> Iterator[SyncStorageClient]:
+    """What speaks to it under a key. Raises what its answers mean, `AccessDenied` for a refused `caller`."""
     headers = {"apikey": key, "Authorization": f"Bearer {key}"}
-    http = httpx.Client(timeout=settings.storage_timeout_s)
-    return SyncStorageClient(f"{settings.supabase_url}/storage/v1/", headers, http_client=http)
+    with httpx.Client(timeout=settings.storage_timeout_s) as http, answered(caller):
+        yield SyncStorageClient(f"{settings.supabase_url}/storage/v1/", headers, http_client=http)
 
 
 def check_keys(settings: Settings) -> Mapping[str, bool]:
@@ -64,5 +66,5 @@ def _check_sendable(settings: Settings, anon_key: str, service_key: str) -> None
 
 
 def _listed(settings: Settings, key: str, caller: str | None = None) -> Mapping[str, bool]:
-    with answered(caller):
-        return {bucket.id: bucket.public for bucket in storage(settings, key).list_buckets()}
+    with storage(settings, key, caller) as client:
+        return {bucket.id: bucket.public for bucket in client.list_buckets()}

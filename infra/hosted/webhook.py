@@ -6,7 +6,7 @@ from typing import Final, LiteralString
 import psycopg
 
 from infra.hosted.changes import Change
-from infra.hosted.database import apply_file, explained
+from infra.hosted.database import apply_file, explained, is_available
 from infra.hosted.errors import HostedError
 from infra.hosted.rehearsing import would_change
 from infra.local.home import ROOT
@@ -17,7 +17,6 @@ _TRIGGER: Final = ROOT / "supabase" / "hosted" / "webhook.sql"
 _FUNCTION: Final = "pixseek.post_webhook()"
 
 _HAS: LiteralString = "select true from pg_proc where pronamespace = to_regnamespace(%s) and proname = %s"
-_AVAILABLE: LiteralString = "select true from pg_available_extensions where name = %s"
 _KEPT: LiteralString = "select id, decrypted_secret from vault.decrypted_secrets where name = %s"
 _CREATE: LiteralString = "select vault.create_secret(new_secret => %s, new_name => %s, new_description => %s)"
 _UPDATE: LiteralString = "select vault.update_secret(secret_id => %s, new_secret => %s)"
@@ -53,7 +52,7 @@ def extension_changes(connection: psycopg.Connection) -> list[Change]:
     for extension, schema, function, statement in _EXTENSIONS:
         if connection.execute(_HAS, (schema, function)).fetchone():
             continue
-        if connection.execute(_AVAILABLE, (extension,)).fetchone() is None:
+        if not is_available(connection, extension):
             raise HostedError(
                 f"the extension {extension} is not available in this database, and the webhook needs it. "
                 "Hosted projects have it (dashboard: Database, Extensions); on a server of your own, install "

@@ -13,12 +13,14 @@ from infra.cli.aws_credentials import take_credentials
 from infra.cli.connection import Project
 from infra.doctor.stores import CREDENTIALS
 from infra.local.home import Connection
-from shared.models import Lane
+from shared.models import Lane, ObjectRef
+from shared.storage.s3 import S3Storage
 from shared.wiring import build_adapters
 from tests.bucket_servers import s3_server
 
 _NOBODY = "http://127.0.0.1:9"
 _TAKEN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
+_PICTURE = ObjectRef("pictures", "a.png")
 _ON_S3 = {"STORAGE": "s3", "BUCKETS": "pictures"}
 
 
@@ -90,19 +92,23 @@ def test_what_the_environment_has_is_left_as_it_is(name: str, monkeypatch: pytes
     [
         ({}, {}, "eu-west-1"),
         ({}, {"AWS_REGION": "eu-central-1"}, "eu-central-1"),
-        ({"AWS_REGION": "us-east-1"}, {"AWS_REGION": "eu-central-1"}, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": "us-east-1"}, {}, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": "us-east-1"}, {"AWS_REGION": "eu-central-1"}, "eu-central-1"),
+        ({"AWS_REGION": "us-east-1"}, {"AWS_REGION": "eu-central-1"}, "eu-central-1"),
+        ({"AWS_REGION": "us-east-1"}, {}, "us-east-1"),
     ],
-    ids=["of the profile", "of the stage", "of the environment"],
 )
-def test_the_region_is_the_environments_then_the_stages_then_the_profiles(
+def test_the_region_is_the_stages_or_else_the_environments_or_the_profiles(
     environment: dict[str, str], variables: dict[str, str], region: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """obstore signs for it."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
     take_credentials({**_ON_S3, **variables})
 
-    assert os.environ["AWS_REGION"] == region
+    [link] = S3Storage(link_expires_s=60, timeout_s=5).links([_PICTURE], caller_token=None)
+    assert f"{region}%2Fs3%2Faws4_request" in str(link)
 
 
 def test_pictures_elsewhere_need_none() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -272,6 +273,14 @@ def test_a_schema_that_is_looked_into_is_exposed_all_the_same(
     faults = _faults("keys", _with(well, SUPABASE_URL=gateway.url))
 
     assert "Exposed schemas" in (faults["keys.schema"].mend or "")
+
+
+def test_checks_share_what_the_project_has_told(well: Deployment, gateway: FaultyGateway) -> None:
+    examine(_with(well, SUPABASE_URL=gateway.url))
+
+    asked = Counter(path.rpartition("/")[2] for path in gateway.with_secrets)
+    assert asked["doctor_v1"] == 2  # the clock's check asks for the time of its own moment
+    assert [asked[name] for name in ("list_models_v1", "index_counts_v1")] == [1, 1]
 
 
 def test_no_key_goes_to_what_is_no_project(well: Deployment, gateway: FaultyGateway) -> None:

@@ -494,7 +494,6 @@ def test_the_mend_of_an_open_policy_names_it_as_sql_does() -> None:
     assert 'drop policy "all ""mine""" on storage.objects' in (found.mend or "")
 
 
-_SALT = "0011"
 _HOOKED = Deployment({"WEBHOOK_URL": "https://a.example/x", "WEBHOOK_SECRET": "the right one"}, "prod")
 
 
@@ -506,8 +505,8 @@ def _webhook(
     fault: str | None = None,
 ) -> Webhook:
     kept = {
-        "pixseek_index_url": digest_of(url, _SALT),
-        "pixseek_webhook_secret": digest_of(word, _SALT),
+        "pixseek_index_url": digest_of(url, _HOOKED.salt),
+        "pixseek_webhook_secret": digest_of(word, _HOOKED.salt),
     }
     return Webhook(
         trigger=Trigger(is_enabled=True, function=function),
@@ -518,7 +517,7 @@ def _webhook(
 
 
 def test_a_webhook_as_deployed_is_well() -> None:
-    [found] = trigger_findings(_webhook(by_status={200: 3, 204: 1}), _HOOKED, _SALT)
+    [found] = trigger_findings(_webhook(by_status={200: 3, 204: 1}), _HOOKED)
 
     assert found.level is Level.OK
 
@@ -545,7 +544,7 @@ def test_a_webhook_as_deployed_is_well() -> None:
     ],
 )
 def test_a_webhook_that_cannot_arrive_is_found(webhook: Webhook, check: str, level: Level, said: str) -> None:
-    [found] = trigger_findings(webhook, _HOOKED, _SALT)
+    [found] = trigger_findings(webhook, _HOOKED)
 
     assert (found.check, found.level) == (f"webhook.{check}", level)
     assert said in found.what

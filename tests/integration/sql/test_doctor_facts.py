@@ -273,7 +273,7 @@ def hosted(database: Database) -> Database:
 
 def _webhook_faults(database: Database) -> dict[str, str]:
     """What is said, by the name of the check."""
-    found = trigger_findings(_facts(database, _SALT).webhook, _STAGE, _SALT)
+    found = trigger_findings(_facts(database, _STAGE.salt).webhook, _STAGE)
     return {finding.check: finding.what for finding in found if finding.level is not Level.OK}
 
 
