@@ -35,16 +35,15 @@ class Account:
     def connect(cls, region: str) -> "Account":
         """Raises `AwsError` without credentials that hold."""
         import boto3
-        from botocore.exceptions import ProfileNotFound
 
-        try:
+        with _finding_credentials():
             session = boto3.Session(region_name=region)
-            if session.get_credentials() is None:
+            found = session.get_credentials()
+            if found is None:
                 raise AwsError(f"there are no AWS credentials: {_HOW}")
-            with answering("sts:GetCallerIdentity", region):
-                number: str = session.client("sts").get_caller_identity()["Account"]
-        except ProfileNotFound as exc:
-            raise AwsError(f"AWS_PROFILE names a profile that ~/.aws does not have: {_HOW}") from exc
+            found.get_frozen_credentials()  # of a role or of sso they are only fetched here
+        with answering("sts:GetCallerIdentity", region):
+            number: str = session.client("sts").get_caller_identity()["Account"]
         return cls(session, number)
 
     @property
@@ -57,8 +56,9 @@ class Account:
         return self._session.client(service)
 
     def environment(self) -> Mapping[str, str]:
-        """Region and credentials, for a program that is called."""
-        found = self._session.get_credentials().get_frozen_credentials()
+        """Region and credentials, for a program that is called. Raises `AwsError` if they have run out."""
+        with _finding_credentials():
+            found = self._session.get_credentials().get_frozen_credentials()
         given = {
             "AWS_ACCESS_KEY_ID": found.access_key,
             "AWS_SECRET_ACCESS_KEY": found.secret_key,
@@ -67,6 +67,21 @@ class Account:
             "AWS_DEFAULT_REGION": self.region,
         }
         return {name: value for name, value in given.items() if value}
+
+
+@contextmanager
+def _finding_credentials() -> Iterator[None]:
+    """Raises `AwsError` for whatever keeps boto3 from them."""
+    from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+
+    try:
+        yield
+    except ProfileNotFound as exc:
+        raise AwsError(f"AWS_PROFILE names a profile that ~/.aws does not have: {_HOW}") from exc
+    # The last three: a credential_process that is not there, prints no JSON, or has expired ones.
+    except (BotoCoreError, ClientError, OSError, ValueError, RuntimeError) as exc:
+        cause = str(exc).strip().removesuffix(".")
+        raise AwsError(f"your AWS credentials cannot be had ({cause}): {_HOW}") from exc
 
 
 @contextmanager

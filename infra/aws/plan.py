@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.aws.errors import AwsError
 from infra.bundle import BundleError, Choice
+from infra.bundle.choice import architecture_of, storage_of
 from shared.errors import SettingsError
 from shared.models import PREVIEWS_SUFFIX
 from shared.settings import Settings, parse_settings
@@ -95,6 +96,8 @@ def read_plan(stage: str, variables: Mapping[str, str]) -> Plan:
     try:
         settings = parse_settings(variables)
         place = Place.model_validate({name.lower(): value for name, value in variables.items() if value})
+        architecture_of(variables)  # these two hold for an image as well
+        storage_of(variables)
         choice = None if place.image else Choice.of(variables)
     except (SettingsError, BundleError) as exc:
         raise AwsError(f".env.{stage}: {exc}") from exc

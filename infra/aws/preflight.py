@@ -1,11 +1,12 @@
 """What would make a deployment fail late, or its functions, looked at before anything is changed."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
+from infra.aws import osls
 from infra.aws.account import Account, answering, code_of
 from infra.aws.errors import AwsError
-from infra.aws.osls import check_node
 from infra.aws.plan import Plan
 from infra.bundle import BundleError, lambda_python
 
@@ -19,8 +20,8 @@ _STOPS: Final = ("keys.", "database.migrations", "database.pgvector", "database.
 
 
 def check_tools(plan: Plan) -> None:
-    """Raises `AwsError` for a machine that lacks what deploying needs."""
-    check_node()
+    """Fetches osls, too. Raises `AwsError` for a machine that lacks what deploying needs."""
+    osls.program()
     try:
         if plan.choice is not None:
             lambda_python()
@@ -32,9 +33,9 @@ def check_project(variables: Mapping[str, str], stage: str) -> None:
     """The Supabase project takes the keys and has the migrations. Raises `AwsError`."""
     from infra.doctor import Deployment, look_at
 
-    deployment = Deployment(variables, stage, calls_model=False)
-    for subject in ("keys", "database"):
-        stop_at(look_at(subject, deployment))
+    with closing(Deployment(variables, stage, calls_model=False)) as deployment:
+        for subject in ("keys", "database"):
+            stop_at(look_at(subject, deployment))
 
 
 def stop_at(findings: "Iterable[Finding]") -> None:

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 _PICTURES_A_RUN: Final = 8
 _TEXTS_A_RUN: Final = 32
 
-_CLIP_END: Final = 49407
-"""CLIP's end mark, with which it also pads: only its own vocabulary has it there."""
-
 _Item = TypeVar("_Item")
 
 
@@ -189,7 +186,7 @@ def _needed(part: _Item | None, manifest: Manifest, tower: str) -> _Item:
 
 def _tokens(text: Text, folder: Path) -> Tokens:
     path = folder / text.tokenizer
-    if not path.exists() and text.pad_id == _CLIP_END:
+    if not path.exists() and text.has_clips_tokens:
         return clip_tokens(context_tokens=text.context_tokens)
     return read_tokens(path, context_tokens=text.context_tokens)
 

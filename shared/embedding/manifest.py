@@ -13,6 +13,8 @@ from shared.models import EmbeddingModel
 FILE_NAME: Final = "manifest.json"
 """In a folder of weights, before what is built in."""
 _BUILT_IN: Final = Path(__file__).with_name("manifests")
+_CLIP_END: Final = 49407
+"""CLIP's end mark, with which it also pads: only its own vocabulary has it there."""
 
 Name = Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
 FileName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
@@ -62,6 +64,11 @@ class Text(_Part):
     """How states of tokens become one vector, when the file gives those."""
     projection: FileName | None = None
     """A safetensors file whose `linear.weight` brings the pooled vector into the space."""
+
+    @property
+    def has_clips_tokens(self) -> bool:
+        """Whether its tokenizer is CLIP's own, which a package carries: the file need not be there."""
+        return self.pad_id == _CLIP_END
 
 
 class SourceFile(_Part):

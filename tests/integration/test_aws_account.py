@@ -5,10 +5,11 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 import pytest
+from botocore.exceptions import CredentialRetrievalError
 from moto import mock_aws
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -77,6 +78,57 @@ def test_a_profile_that_is_not_there_is_named_as_the_cause(
 
     with pytest.raises(AwsError, match="AWS_PROFILE names a profile"):
         Account.connect(_REGION)
+
+
+def test_half_of_a_key_is_told_with_how_to_get_it_whole(
+    outside: None,  # noqa: ARG001 -- it takes the other half away
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
+
+    with pytest.raises(AwsError, match=r"missing: AWS_SECRET_ACCESS_KEY.*`aws configure`"):
+        Account.connect(_REGION)
+
+
+_PRINTS_EXPIRED = """\
+echo '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "Expiration": "2020-01-01T00:00:00Z"}'"""
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("[default]\ncredential_process = sh -c 'echo no ticket >&2; exit 1'", "no ticket"),
+        ("[default]\ncredential_process = echo nothing", "cannot be had"),
+        ("[default]\ncredential_process = /no/such/program", "/no/such/program"),
+        (f"[default]\ncredential_process = {_PRINTS_EXPIRED}", "still expired"),
+        ("default", "Unable to parse config file"),
+    ],
+    ids=["fails", "no JSON", "not there", "expired", "no config"],
+)
+def test_a_configuration_that_gives_no_credentials_is_told_with_its_cause(
+    config: str,
+    said: str,
+    outside: None,  # noqa: ARG001 -- it takes the others away
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(config)
+
+    with pytest.raises(AwsError, match=f"{said}.*`aws configure`"):
+        Account.connect(_REGION)
+
+
+def _has_ended(_: object) -> NoReturn:
+    raise CredentialRetrievalError(provider="sso", error_msg="the session has ended")
+
+
+def test_credentials_that_end_on_the_way_are_told_to_be_renewed(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boto3.Session, "get_credentials", _has_ended)
+
+    with pytest.raises(AwsError, match=r"the session has ended.*`aws sso login`"):
+        account.environment()
 
 
 def test_a_program_that_is_called_gets_region_and_credentials(account: Account) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 import boto3
@@ -15,7 +16,8 @@ from moto import mock_aws
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from infra.aws import deploying, osls
+from infra import npm
+from infra.aws import deploying, osls, preflight
 from infra.aws.errors import AwsError
 from infra.aws.plan import Plan, read_plan
 
@@ -95,6 +97,24 @@ def _sends(bucket: str) -> list[str]:
 
 
 _THERE = {"S3_BUCKET_EXISTS": "true"}
+
+
+def test_a_machine_without_npm_is_told_so_before_anything_is_changed(
+    program: _Osls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\necho v22.0.0\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(npm, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(deploying, "check_tools", preflight.check_tools)
+
+    with pytest.raises(AwsError, match="npm is missing: install"):
+        deploying.deploy(_plan(), _quiet)
+
+    assert program.commands == []
+    kept = boto3.client("ssm", region_name=_REGION).get_parameters_by_path(Path="/", Recursive=True)
+    assert kept["Parameters"] == []
 
 
 def test_functions_are_to_read_the_versions_that_this_deployment_put(program: _Osls) -> None:

@@ -24,7 +24,7 @@ from infra.bundle.locked import read_lock
 from infra.bundle.smoke import runs_here
 from infra.bundle.wheels import installed
 from shared.embedding.manifest import default_folder
-from tests.clip_models import write_colour_clip
+from tests.clip_models import write_colour_clip, write_multilingual_tower
 
 _HERE = next(arch for arch in get_args(Architecture) if runs_here(arch))
 _MODEL = "openai/clip-vit-base-patch16"
@@ -188,6 +188,46 @@ def test_missing_weights_are_named_with_how_to_get_them(tmp_path: Path) -> None:
 
     assert "text_model.onnx, vision_model.onnx is not in" in str(caught.value)
     assert f"pixseek weights pull {_MODEL}" in str(caught.value)
+
+
+@pytest.fixture
+def second_tower(tmp_path: Path) -> Path:
+    folder = tmp_path / "tower"
+    write_multilingual_tower(folder)
+    return folder
+
+
+def _made_with(tower: Path, weights: Path, folder: Path) -> _Context:
+    first = {"CLIP_MODEL": "openai/clip-vit-base-patch32", "CLIP_MODEL_DIR": str(weights)}
+    second = {"CLIP_TEXT_MODEL": "tests/colours-in-chinese", "CLIP_TEXT_MODEL_DIR": str(tower)}
+    return _made(folder, ARCHITECTURE=_HERE, EMBEDDER="clip", **first, **second)
+
+
+def test_a_second_text_tower_fits_beside_the_first(second_tower: Path, weights: Path, tmp_path: Path) -> None:
+    made = _made_with(second_tower, weights, tmp_path / "out")
+
+    inside = made.folder / "weights" / "tests--colours-in-chinese"
+    assert {path.name for path in inside.iterdir()} == {path.name for path in second_tower.iterdir()}
+    shutil.rmtree(tmp_path)
+
+
+def test_a_second_text_tower_that_does_not_run_is_told(
+    second_tower: Path, weights: Path, tmp_path: Path
+) -> None:
+    tower = second_tower / "model.onnx"
+    tower.write_bytes(tower.read_bytes()[:100])
+
+    with pytest.raises(BundleError, match="does not run"):
+        _made_with(second_tower, weights, tmp_path / "out")
+
+
+def test_a_tokenizer_that_comes_with_no_package_has_to_be_there(
+    second_tower: Path, weights: Path, tmp_path: Path
+) -> None:
+    (second_tower / "tokenizer.json").unlink()
+
+    with pytest.raises(BundleError, match=r": tokenizer\.json is not in .*CLIP_TEXT_MODEL_DIR"):
+        _made_with(second_tower, weights, tmp_path / "out")
 
 
 def test_the_offline_embedder_fits_too(tmp_path: Path) -> None:

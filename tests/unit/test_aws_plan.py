@@ -47,6 +47,19 @@ def test_an_image_takes_the_place_of_zips_whatever_embeds() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        ({"STORAGE": "gcs"}, "choose supabase or s3"),
+        ({"STORAGE": "local", "STORAGE_DIR": "/pictures"}, "choose supabase or s3"),
+        ({"ARCHITECTURE": "arm"}, "choose arm64 or x86_64"),
+    ],
+)
+def test_an_image_takes_no_other_storage_or_architecture_than_zips(more: dict[str, str], said: str) -> None:
+    with pytest.raises(AwsError, match=rf"^\.env\.prod: .*{said}"):
+        _plan(EMBEDDER="clip", IMAGE=_IMAGE, **more)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
         ({"AWS_REGION": ""}, "AWS_REGION is missing"),
         ({"AWS_REGION": "Frankfurt"}, "AWS_REGION"),
         ({"SUPABASE_URL": ""}, "SUPABASE_URL"),

@@ -1,4 +1,4 @@
-"""Run by Lambda's Python on what goes into an image: embed a sentence and a picture with the model inside."""
+"""Run by Lambda's Python on what goes into an image: embed sentences and a picture with the model inside."""
 
 import io
 import json
@@ -20,8 +20,10 @@ def main(root: str) -> dict[str, int]:
     Image.new("RGB", (64, 48), "red").save(file, "PNG")
     embedder = build_embedder(parse_embedding_settings(os.environ), Unlimited())
     [picture] = embedder.embed_pictures([decode(file.getvalue())])
-    [text] = embedder.embed_texts(["red"])
-    return {"model": embedder.model.dimensions, "picture": len(picture), "text": len(text)}
+    # A second text tower is only asked for what the first cannot read.
+    [text, foreign] = embedder.embed_texts(["red", "红"])
+    sizes = {"picture": len(picture), "text": len(text), "foreign text": len(foreign)}
+    return {"model": embedder.model.dimensions, **sizes}
 
 
 if __name__ == "__main__":

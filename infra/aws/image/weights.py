@@ -20,13 +20,14 @@ def copy_weights(weights: Weights, to: Path) -> None:
             pull(manifest, folder)
     except (SettingsError, WeightsError) as exc:
         raise BundleError(f"the image lacks the weights of {weights.model_id}: {exc}") from exc
-    # CLIP's own tokenizer comes with a package, too.
-    needed = names - ({manifest.text.tokenizer} if manifest.text else set())
+    text = manifest.text
+    needed = names - ({text.tokenizer} if text and text.has_clips_tokens else set())
     missing = sorted(name for name in needed if not (folder / name).is_file())
     if missing:
         raise BundleError(
             f"the image lacks weights of {weights.model_id}: {', '.join(missing)} is not in {folder}. Bring "
-            f"it there, or leave CLIP_MODEL_DIR empty and `pixseek weights pull {weights.model_id}`."
+            "it there, or leave CLIP_MODEL_DIR (of a second text tower CLIP_TEXT_MODEL_DIR) empty and "
+            f"`pixseek weights pull {weights.model_id}`."
         )
     target = to / default_folder(weights.model_id).name
     target.mkdir(parents=True, exist_ok=True)
