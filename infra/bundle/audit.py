@@ -41,16 +41,14 @@ def audit(requirements: str, run: Runner | None = None, explained: Path = EXPLAI
     if packages and len(unchecked) == len(packages):
         raise NotCheckedError(packages[0]["skip_reason"])
     reasons = read_explained(explained)
-    found = {
-        advisory["id"]: _told(package, advisory) for package in packages for advisory in _advisories(package)
-    }
-    open_ones = [told for id_, told in found.items() if id_ not in reasons]
+    found = [(advisory["id"], package, advisory) for package in packages for advisory in _advisories(package)]
+    open_ones = [_told(package, advisory) for id_, package, advisory in found if id_ not in reasons]
     if open_ones:
         raise BundleError(
             f"known vulnerabilities in what is locked: {'; '.join(open_ones)}. Run `uv lock "
             f"--upgrade-package` for it, or say in infra/bundle/{EXPLAINED.name} why it does no harm here."
         )
-    return Audit(len(packages) - len(unchecked), unchecked, {id_: reasons[id_] for id_ in found})
+    return Audit(len(packages) - len(unchecked), unchecked, {id_: reasons[id_] for id_, _, _ in found})
 
 
 def read_explained(path: Path) -> dict[str, str]:

@@ -57,6 +57,15 @@ def test_a_finding_fails_with_the_version_that_mends_it(nothing: Path) -> None:
         audit("", lambda _: _answers(_CLEAN, _FOUND, _UNMENDED), nothing)
 
 
+def test_a_finding_is_told_of_each_package_that_has_it(nothing: Path) -> None:
+    shared = [{"id": "GHSA-1", "fix_versions": ["2"]}]
+    urllib3 = {"name": "urllib3", "version": "1", "vulns": shared}
+    requests = {"name": "requests", "version": "1", "vulns": shared}
+
+    with pytest.raises(BundleError, match=r"urllib3 1 has GHSA-1 .*; requests 1 has GHSA-1 "):
+        audit("", lambda _: _answers(urllib3, requests), nothing)
+
+
 def test_a_finding_with_a_reason_is_told_and_passes(explained: Path) -> None:
     done = audit("", lambda _: _answers(_CLEAN, _FOUND), explained)
 
