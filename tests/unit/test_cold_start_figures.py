@@ -130,6 +130,15 @@ def test_init_is_billed_and_has_a_whole_processor() -> None:
     assert billed_ms(_TIMES, 885, cold_share=1) == 300 + 400
 
 
+def test_a_known_text_waits_for_no_model_though_the_first_call_was_measured_with_one() -> None:
+    row = {"init_ms": 300, "first_ms": 220, "warm_ms": 140, "again_ms": 10}
+
+    known = billed_ms(costs_page.times_of_known(row), 885, cold_share=1)
+    new = billed_ms(costs_page.times_of_new(row), 885, cold_share=1)
+
+    assert (known, new) == (300 + 200, 300 + 200 + 120)
+
+
 def test_cold_starts_weigh_by_their_share() -> None:
     assert billed_ms(_TIMES, 1769, cold_share=0.25) == pytest.approx(0.25 * 500 + 0.75 * 100)
 
