@@ -1,7 +1,6 @@
 """A function's zip, from its own code and its packages."""
 
 import json
-import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -13,29 +12,14 @@ from infra.bundle.compiling import compile_beside
 from infra.bundle.errors import BundleError
 from infra.bundle.interpreter import VERSION
 from infra.bundle.locked import read_sbom
+from infra.bundle.own_code import copy_own_code
 from infra.bundle.packages import packages_of
 from infra.bundle.sbom import NAME, write_sbom
 from infra.bundle.smoke import smoke
-from infra.bundle.trimming import is_own_unread
 from infra.bundle.wheels import installed
-from infra.local.home import ROOT
 
 _LARGEST_BYTES: Final = 250 * 1024 * 1024
 """What Lambda unpacks. Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
-_OWN_KINDS: Final = {
-    ".css",
-    ".html",
-    ".ico",
-    ".js",
-    ".json",
-    ".npy",
-    ".py",
-    ".svg",
-    ".txt",
-    ".webp",
-    ".woff2",
-}
-"""What our own folders may bring into a bundle; anything else that lies there stays out."""
 
 
 def build(function: str, choice: Choice, folder: Path) -> Path:
@@ -49,7 +33,7 @@ def build(function: str, choice: Choice, folder: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{function}-", dir=target.parent) as scratch:
         own, packed = Path(scratch, "own"), Path(scratch, target.name)
-        _copy_own(function, own)
+        copy_own_code(("functions/__init__.py", f"functions/{function}", "shared"), own)
         compile_beside(own)
         (own / NAME).write_text(write_sbom(read_sbom(extras), installed(packages)), encoding="utf-8")
         size_bytes = write_zip(packed, [packages, own])
@@ -74,18 +58,6 @@ def check_size(function: str, size_bytes: int) -> None:
             f"{function} has {size_bytes / 1e6:.0f} MB unpacked, and Lambda unpacks 250 MB: leave something "
             f"out, or deploy a container image ({IMAGE_RECIPE}/Dockerfile)"
         )
-
-
-def _copy_own(function: str, to: Path) -> None:
-    (to / "functions").mkdir(parents=True)
-    shutil.copyfile(ROOT / "functions" / "__init__.py", to / "functions" / "__init__.py")
-    for folder in (f"functions/{function}", "shared"):
-        for path in sorted((ROOT / folder).rglob("*")):
-            name = path.relative_to(ROOT)
-            is_hidden = any(part.startswith(".") for part in name.parts)
-            if path.suffix in _OWN_KINDS and not is_hidden and not is_own_unread(name.as_posix()):
-                (to / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, to / name)
 
 
 def _facts(function: str, choice: Choice, target: Path, size_bytes: int, packages: Path) -> dict[str, Any]:

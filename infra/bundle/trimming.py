@@ -52,20 +52,10 @@ UNREAD: Final = {
 }
 """Patterns of paths (`*` also matches a slash), each with its reason."""
 
-OWN_UNREAD: Final = {
-    "functions/*/gcp.py": "Google's entry: it needs functions-framework",
-    "shared/embedding/label_vectors.npy": "the offline embedder's words: it runs on one machine",
-}
-
 
 def is_unread(path: str) -> bool:
     """Whether no function reads this path below a tree of packages."""
     return any(fnmatchcase(path, pattern) for pattern in UNREAD)
-
-
-def is_own_unread(path: str) -> bool:
-    """Whether no function on AWS reads this path of the project."""
-    return any(fnmatchcase(path, pattern) for pattern in OWN_UNREAD)
 
 
 def trim(tree: Path) -> None:

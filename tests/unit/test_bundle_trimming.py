@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.bundle.trimming import OWN_UNREAD, UNREAD, is_own_unread, is_unread, trim
+from infra.bundle.trimming import UNREAD, is_unread, trim
 from tests.shared_objects import ARM64, shared_object
 
 
@@ -45,14 +45,8 @@ def test_what_one_reads_stays(path: str) -> None:
     assert not is_unread(path)
 
 
-def test_entries_of_another_cloud_stay_out() -> None:
-    assert is_own_unread("functions/search_images/gcp.py")
-    assert not is_own_unread("functions/search_images/aws.py")
-    assert not is_own_unread("shared/storage/gcs.py")
-
-
-def test_each_row_of_the_tables_has_a_reason() -> None:
-    assert all([*UNREAD.values(), *OWN_UNREAD.values()])
+def test_each_row_of_the_table_has_a_reason() -> None:
+    assert all(UNREAD.values())
 
 
 def test_folders_that_held_nothing_else_go_too(tmp_path: Path) -> None:

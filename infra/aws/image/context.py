@@ -11,14 +11,12 @@ from infra.aws.image.smoke import smoke
 from infra.aws.image.weights import copy_weights
 from infra.bundle.compiling import compile_beside
 from infra.bundle.locked import read_sbom
+from infra.bundle.own_code import LABEL_VECTORS, copy_own_code
 from infra.bundle.packages import packages_of
 from infra.bundle.sbom import NAME, write_sbom
 from infra.bundle.wheels import installed
-from infra.local.home import ROOT
 
 DOCKERFILE: Final = Path(__file__).with_name("Dockerfile")
-_NOT_ON_AWS: Final = ("gcp.py", "__pycache__", ".*")
-_LABEL_VECTORS: Final = "label_vectors.npy"
 
 
 def make_context(choice: ImageChoice, folder: Path) -> dict[str, int]:
@@ -45,9 +43,8 @@ def make_context(choice: ImageChoice, folder: Path) -> dict[str, int]:
 
 
 def _copy_code(choice: ImageChoice, to: Path) -> None:
-    unread = _NOT_ON_AWS if choice.is_offline else (*_NOT_ON_AWS, _LABEL_VECTORS)
-    for name in ("functions", "shared"):
-        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns(*unread))
+    but_read = (LABEL_VECTORS,) if choice.is_offline else ()
+    copy_own_code(("functions", "shared"), to, but_read=but_read)
     compile_beside(to)
     packages = to.parent / "packages"
     bill = write_sbom(read_sbom(choice.extras()), installed(packages))
